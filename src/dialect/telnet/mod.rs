@@ -1,0 +1,7 @@
+//! The native dialect: lines for telnet, nc, and whatever else sends them.
+
+mod decode;
+mod render;
+
+pub use decode::Decoder;
+pub use render::render;
