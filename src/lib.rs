@@ -1,5 +1,8 @@
 //! chatd.
 pub mod chat;
 pub mod dialect;
+pub mod engine;
 pub mod limits;
 pub mod time;
+#[allow(unsafe_code)]
+pub mod uring;

@@ -33,3 +33,10 @@ pub const LIST_LEN_MAX: usize = 100;
 pub const PRESENCE_ROOM_LEN: usize = 64;
 /// How often a large room is told who came and went.
 pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Events a worker collects before it hands them to the hub: as many as a turn's completions bring.
+pub const BATCH_EVENTS_MAX: usize = 4_096;
+/// Bytes in a peer's outbox above which it counts as full: the workers then stop reading clients, an
+/// observer's lines are dropped. Far above what a turn of all workers makes (`BATCH_EVENTS_MAX`
+/// events of about 200 bytes each).
+pub const OUTBOX_LEN_MAX: usize = 8 << 20;

@@ -1,0 +1,290 @@
+//! The hub: the one [`Chat`] behind a mutex, and an outbox for each peer.
+//!
+//! A peer calls [`Hub::exchange`] at most once a turn: it hands in what happened on its side, takes
+//! what it has to do, and learns whom to wake. Actions are put into the outboxes under the lock, so
+//! every peer sees one and the same order: that is what gives a room one order for all its members.
+//! The expensive part, sending, happens outside.
+
+use std::collections::hash_map::RandomState;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
+use std::time::{Duration, Instant};
+
+use crate::chat::{self, Action, Chat, Event, PeerId, PeerSet, Sink};
+use crate::limits::{BATCH_EVENTS_MAX, OUTBOX_LEN_MAX};
+use crate::time::Time;
+
+/// What wakes a peer that waits.
+pub trait Bells {
+    /// Wakes `peer`, now or when it next would wait.
+    fn ring(&self, peer: PeerId);
+
+    /// Wakes each of `peers`.
+    fn ring_all(&self, peers: PeerSet) {
+        for peer in peers.iter() {
+            self.ring(peer);
+        }
+    }
+}
+
+/// Where a text stands in the arena of a batch or an outbox.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    start: u32,
+    len: u32,
+}
+
+/// The core, shared by all peers.
+#[derive(Debug)]
+pub struct Hub {
+    shared: Mutex<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    chat: Chat,
+    outboxes: Outboxes,
+}
+
+#[derive(Debug)]
+struct Outboxes {
+    by_peer: Vec<Outbox>,
+    /// Those that have been woken since their last exchange; nobody is woken twice.
+    rung: PeerSet,
+    /// Those with something in their outbox.
+    waiting: PeerSet,
+    /// Those whose outbox is full. Workers among them make the others stop reading.
+    full: PeerSet,
+    /// Those that only watch: what is over their bound is dropped and counted.
+    observers: PeerSet,
+    dropped: u64,
+}
+
+/// What an exchange brought, beside the outbox.
+#[derive(Clone, Copy, Debug)]
+pub struct Exchanged {
+    /// Whom to wake.
+    pub wake: PeerSet,
+    /// When the core wants to be called again; `Time::NEVER` if it does not.
+    pub deadline: Time,
+    /// Another worker cannot keep up: stop reading clients until it has.
+    pub hold: bool,
+    /// How long the lock was waited for.
+    pub waited: Duration,
+}
+
+/// Events on their way to the hub. The texts stand in one arena that is used again and again.
+#[derive(Debug, Default)]
+pub struct Batch {
+    events: Vec<Event<Span>>,
+    text: String,
+}
+
+/// Actions on their way to a peer.
+#[derive(Debug, Default)]
+pub struct Outbox {
+    actions: Vec<Action<Span>>,
+    text: String,
+}
+
+impl Hub {
+    /// A hub for the peers that `config` counts.
+    #[must_use]
+    pub fn new(config: chat::Config, hasher: RandomState) -> Self {
+        let by_peer = (0..config.peer_count).map(|_| Outbox::default()).collect();
+        let outboxes = Outboxes {
+            by_peer,
+            rung: PeerSet::default(),
+            waiting: PeerSet::default(),
+            full: PeerSet::default(),
+            observers: config.observers,
+            dropped: 0,
+        };
+        Self { shared: Mutex::new(Shared { chat: Chat::new(config, hasher), outboxes }) }
+    }
+
+    /// Hands in `batch`, which comes back empty, and fills `outbox`, which must be empty.
+    pub fn exchange(
+        &self,
+        peer: PeerId,
+        now: Time,
+        batch: &mut Batch,
+        outbox: &mut Outbox,
+    ) -> Exchanged {
+        let (mut shared, waited) = self.lock();
+        Exchanged { waited, ..shared.exchange(peer, now, batch, outbox) }
+    }
+
+    /// As `exchange`, unless another peer is in it just now.
+    pub fn try_exchange(
+        &self,
+        peer: PeerId,
+        now: Time,
+        batch: &mut Batch,
+        outbox: &mut Outbox,
+    ) -> Option<Exchanged> {
+        match self.shared.try_lock() {
+            Ok(mut shared) => Some(shared.exchange(peer, now, batch, outbox)),
+            Err(TryLockError::Poisoned(poisoned)) => {
+                Some(poisoned.into_inner().exchange(peer, now, batch, outbox))
+            }
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// Looks at the core, for metrics and for tests.
+    pub fn inspect<T>(&self, look: impl FnOnce(&Chat) -> T) -> T {
+        look(&self.lock().0.chat)
+    }
+
+    /// How many actions for observers were dropped because their outbox was full.
+    pub fn dropped(&self) -> u64 {
+        self.lock().0.outboxes.dropped
+    }
+
+    /// A panic under the lock leaves the core as the event before left it or somewhat ahead of that;
+    /// one odd room is better than no server, so the lock is taken all the same.
+    fn lock(&self) -> (MutexGuard<'_, Shared>, Duration) {
+        match self.shared.try_lock() {
+            Ok(shared) => (shared, Duration::ZERO),
+            Err(TryLockError::Poisoned(poisoned)) => (poisoned.into_inner(), Duration::ZERO),
+            Err(TryLockError::WouldBlock) => {
+                let start = Instant::now();
+                let shared = self.shared.lock().unwrap_or_else(PoisonError::into_inner);
+                (shared, start.elapsed())
+            }
+        }
+    }
+}
+
+impl Shared {
+    fn exchange(
+        &mut self,
+        peer: PeerId,
+        now: Time,
+        batch: &mut Batch,
+        outbox: &mut Outbox,
+    ) -> Exchanged {
+        debug_assert!(outbox.is_empty(), "an outbox is applied before the next exchange");
+        if self.chat.deadline() <= now {
+            self.chat.handle(now, Event::Tick, &mut self.outboxes);
+        }
+        for event in &batch.events {
+            let event = event.map(|span| &batch.text[span.range()]);
+            self.chat.handle(now, event, &mut self.outboxes);
+        }
+        batch.clear();
+        self.outboxes.swap(peer, outbox);
+        Exchanged {
+            wake: self.outboxes.to_wake(),
+            deadline: self.chat.deadline(),
+            hold: self.outboxes.workers_full(),
+            waited: Duration::ZERO,
+        }
+    }
+}
+
+impl Outboxes {
+    fn swap(&mut self, peer: PeerId, outbox: &mut Outbox) {
+        std::mem::swap(&mut self.by_peer[usize::from(peer.0)], outbox);
+        self.waiting.remove(peer);
+        self.rung.remove(peer);
+        self.full.remove(peer);
+    }
+
+    fn to_wake(&mut self) -> PeerSet {
+        let wake = PeerSet(self.waiting.0 & !self.rung.0);
+        self.rung = self.rung.union(wake);
+        wake
+    }
+
+    fn workers_full(&self) -> bool {
+        self.full.0 & !self.observers.0 != 0
+    }
+}
+
+impl Sink for Outboxes {
+    fn push(&mut self, peers: PeerSet, action: Action<&str>) {
+        for peer in peers.iter() {
+            if self.full.contains(peer) && self.observers.contains(peer) {
+                self.dropped += 1;
+                continue;
+            }
+            let outbox = &mut self.by_peer[usize::from(peer.0)];
+            outbox.push(action);
+            self.waiting.insert(peer);
+            if outbox.len() >= OUTBOX_LEN_MAX {
+                self.full.insert(peer);
+            }
+        }
+    }
+}
+
+impl Batch {
+    /// Adds an event.
+    pub fn push(&mut self, event: Event<&str>) {
+        let Self { events, text } = self;
+        events.push(event.map(|part| append(text, part)));
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Whether it should be handed in before more is read.
+    #[must_use]
+    pub fn is_full(&self) -> bool {
+        self.events.len() >= BATCH_EVENTS_MAX
+    }
+
+    fn clear(&mut self) {
+        self.events.clear();
+        self.text.clear();
+    }
+}
+
+impl Outbox {
+    /// The actions, in order.
+    pub fn iter(&self) -> impl Iterator<Item = Action<&str>> {
+        self.actions.iter().map(|action| action.map(|span| &self.text[span.range()]))
+    }
+
+    /// Whether nothing is in it.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.actions.is_empty()
+    }
+
+    /// Empties it; its memory stays.
+    pub fn clear(&mut self) {
+        self.actions.clear();
+        self.text.clear();
+    }
+
+    fn push(&mut self, action: Action<&str>) {
+        let Self { actions, text } = self;
+        actions.push(action.map(|part| append(text, part)));
+    }
+
+    /// The bytes it holds.
+    fn len(&self) -> usize {
+        self.text.len() + self.actions.len() * size_of::<Action<Span>>()
+    }
+}
+
+impl Span {
+    fn range(self) -> Range<usize> {
+        self.start as usize..self.start as usize + self.len as usize
+    }
+}
+
+/// Appends `part` to the arena and says where it stands. Batches and outboxes are bounded far below
+/// 4 GiB.
+fn append(text: &mut String, part: &str) -> Span {
+    let start = u32::try_from(text.len()).expect("a bounded arena");
+    let len = u32::try_from(part.len()).expect("a bounded text");
+    text.push_str(part);
+    Span { start, len }
+}

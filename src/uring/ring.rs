@@ -1,0 +1,358 @@
+//! `Ring` on io_uring.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::io;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::sync::Arc;
+
+use io_uring::types::{DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::{EnterFlags, IoUring, Submitter, cqueue, opcode, squeue};
+
+use super::buf_ring::{self, BufRing};
+use super::map::Map;
+use super::sys::AddressSlot;
+use super::{BufferId, Completion, Doorbell, Ring, Stats, Wait};
+
+/// IORING_RECVSEND_POLL_FIRST and IORING_RECV_MULTISHOT (io_uring_enter(2)), which the crate does not
+/// name. Waiting first spares an attempt on a socket that has nothing yet, and arming on an empty
+/// buffer ring does not fail at once.
+const RECV_POLL_FIRST: u16 = 1 << 0;
+const RECV_MULTISHOT: u16 = 1 << 1;
+
+/// The fan-out mode. DONTWAIT: the send ends inside `io_uring_enter`, whatever the socket does.
+/// WAITALL: a part sent is reported, and not taken for success. NOSIGNAL: no SIGPIPE.
+const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+
+/// `enter` gives up after so many refusals in a row. Each makes room in the queues, so that two in a
+/// row are already rare; this only keeps a broken kernel from hanging the worker.
+const REFUSALS_MAX: u32 = 10_000;
+
+/// What a ring is made of.
+#[derive(Debug)]
+pub struct Options {
+    /// Room for operations between two submissions, a power of two.
+    pub submissions: u32,
+    /// Room for completions, a power of two.
+    pub completions: u32,
+    /// Slots for connections; at most RLIMIT_NOFILE.
+    pub slots: u32,
+    /// Accepts under way at once.
+    pub lanes: u32,
+    /// Buffers for received bytes, a power of two.
+    pub recv_buffers: u16,
+    /// Bytes a buffer holds.
+    pub recv_buffer_len: usize,
+    /// Bytes of memory that sends are taken from.
+    pub memory_len: usize,
+    /// Listening sockets, blocking: a non-blocking one would answer instead of waiting.
+    pub listeners: Vec<OwnedFd>,
+    /// What wakes the worker.
+    pub bell: Arc<Doorbell>,
+}
+
+/// A worker's io_uring. It belongs to the thread that made it (SINGLE_ISSUER).
+///
+/// Field order: the ring is dropped first, and the kernel with it lets go of the memory below.
+pub struct Uring {
+    ring: IoUring,
+    buffers: BufRing,
+    memory: Map,
+    /// Boxed, for the kernel keeps addresses of entries.
+    addresses: Box<[AddressSlot]>,
+    /// Where the bell's count is read to, boxed for the same reason.
+    bell_count: Box<u64>,
+    listeners: Vec<OwnedFd>,
+    bell: Arc<Doorbell>,
+    /// Completions taken out of the queue early, to make room.
+    inbox: VecDeque<Completion>,
+    enter_flags: EnterFlags,
+    broken: Option<io::Error>,
+    stats: Stats,
+}
+
+impl fmt::Debug for Uring {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Uring").field("stats", &self.stats).finish_non_exhaustive()
+    }
+}
+
+impl Uring {
+    /// Makes the ring, on the thread that will use it.
+    ///
+    /// # Errors
+    /// As io_uring_setup(2) and io_uring_register(2); see `probe` for what they mean to an operator.
+    pub fn new(options: Options) -> io::Result<Self> {
+        let ring = build(options.submissions, options.completions)?;
+        ring.submitter().register_files_sparse(options.slots)?;
+        let buffers = BufRing::register(&ring, options.recv_buffers, options.recv_buffer_len)?;
+        let mut enter_flags = EnterFlags::GETEVENTS;
+        if ring.params().is_feature_no_iowait() {
+            // A waiting worker is idle, not waiting for a disk (Linux 6.15).
+            enter_flags |= EnterFlags::NO_IOWAIT;
+        }
+        Ok(Self {
+            ring,
+            buffers,
+            memory: Map::new(options.memory_len)?,
+            addresses: (0..options.lanes).map(|_| AddressSlot::empty()).collect(),
+            bell_count: Box::new(0),
+            listeners: options.listeners,
+            bell: options.bell,
+            inbox: VecDeque::new(),
+            enter_flags,
+            broken: None,
+            stats: Stats::default(),
+        })
+    }
+
+    /// The registering side of the ring.
+    pub(super) fn submitter(&self) -> Submitter<'_> {
+        self.ring.submitter()
+    }
+
+    fn push(&mut self, entry: &squeue::Entry) {
+        loop {
+            // SAFETY: every entry points only into memory that this value owns and that outlives the
+            // operation: `memory` and the bell's count live as long as the ring; an address slot is
+            // used by one accept at a time; receive buffers are the buffer ring's.
+            if unsafe { self.ring.submission().push(entry) }.is_ok() || self.broken.is_some() {
+                return;
+            }
+            self.stats.flushes += 1;
+            if let Err(error) = self.submit(EnterFlags::empty(), 0, None) {
+                self.broken = Some(error);
+            }
+        }
+    }
+
+    /// Enters until the submission queue is empty: nothing that was pushed is left behind, so that
+    /// the memory of sends is free afterwards.
+    fn submit(
+        &mut self,
+        flags: EnterFlags,
+        want: u32,
+        timeout: Option<&Timespec>,
+    ) -> io::Result<()> {
+        let (mut flags, mut want) = (flags, want);
+        for _ in 0..REFUSALS_MAX {
+            self.stats.enters += 1;
+            match self.enter_once(flags, want, timeout) {
+                Ok(()) => {}
+                // ETIME: the wait is over. EINTR: a signal came.
+                Err(error) if is(&error, &[libc::ETIME, libc::EINTR]) => {}
+                // The completion queue is in the way, or memory is short for a moment.
+                Err(error) if is(&error, &[libc::EBUSY, libc::EAGAIN]) => {
+                    self.empty_completions();
+                    flags |= EnterFlags::GETEVENTS;
+                }
+                Err(error) => return Err(error),
+            }
+            if self.ring.submission().is_empty() {
+                return Ok(());
+            }
+            want = 0;
+        }
+        Err(io::Error::other("io_uring_enter goes on refusing"))
+    }
+
+    fn enter_once(
+        &mut self,
+        flags: EnterFlags,
+        want: u32,
+        timeout: Option<&Timespec>,
+    ) -> io::Result<()> {
+        let len = u32::try_from(self.ring.submission().len())
+            .expect("a queue holds at most 2^15 entries");
+        let flags = flags | EnterFlags::EXT_ARG;
+        let mut args = SubmitArgs::new();
+        if let Some(timeout) = timeout {
+            args = args.timespec(timeout);
+        }
+        // SAFETY: with EXT_ARG the argument is the `SubmitArgs` that the crate itself passes; the
+        // time in it outlives the call. The entries were vouched for when they were pushed.
+        unsafe { self.ring.submitter().enter(len, want, flags.bits(), Some(&args)) }.map(|_| ())
+    }
+
+    fn empty_completions(&mut self) {
+        while let Some(completion) = self.take() {
+            self.inbox.push_back(completion);
+        }
+    }
+
+    /// Takes one completion out of the kernel's queue.
+    fn take(&mut self) -> Option<Completion> {
+        let entry = self.ring.completion().next()?;
+        let buffer = cqueue::buffer_select(entry.flags()).map(BufferId);
+        if let Some(id) = buffer {
+            self.buffers.lend(id);
+        }
+        Some(Completion {
+            token: entry.user_data(),
+            result: entry.result(),
+            buffer,
+            more: cqueue::more(entry.flags()),
+        })
+    }
+
+    fn listener(&self, listener: u32) -> RawFd {
+        self.listeners[listener as usize].as_raw_fd()
+    }
+}
+
+impl Ring for Uring {
+    fn memory(&mut self) -> &mut [u8] {
+        let len = self.memory.len();
+        // SAFETY: the whole map, borrowed as `self` is. The kernel reads it inside `enter` only: a
+        // send never outlives that (SEND_FLAGS; `probe` tries it on this kernel).
+        unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), len) }
+    }
+
+    fn accept(&mut self, lane: u32, listener: u32, slot: u32, token: u64) {
+        let fd = Fd(self.listener(listener));
+        let address = &mut self.addresses[lane as usize];
+        *address = AddressSlot::empty();
+        let slot = DestinationSlot::try_from_slot_target(slot).expect("a slot below 2^20");
+        let storage = (&raw mut address.storage).cast();
+        let entry = opcode::Accept::new(fd, storage, &raw mut address.len)
+            .file_index(Some(slot))
+            .build()
+            .user_data(token);
+        self.push(&entry);
+    }
+
+    fn accepted_from(&self, lane: u32) -> SocketAddr {
+        self.addresses[lane as usize].address()
+    }
+
+    fn recv(&mut self, slot: u32, token: u64) {
+        let entry = opcode::Recv::new(Fixed(slot), std::ptr::null_mut(), 0)
+            .ioprio(RECV_POLL_FIRST | RECV_MULTISHOT)
+            .buf_group(buf_ring::GROUP)
+            .build()
+            .flags(squeue::Flags::BUFFER_SELECT)
+            .user_data(token);
+        self.push(&entry);
+    }
+
+    fn buffer(&self, id: BufferId, len: usize) -> &[u8] {
+        self.buffers.buffer(id, len)
+    }
+
+    fn recycle(&mut self, id: BufferId) {
+        self.buffers.recycle(id);
+    }
+
+    fn send(&mut self, slot: u32, start: u32, len: u32, token: u64) {
+        let bytes = self.memory.at(start as usize, len as usize);
+        let entry = opcode::Send::new(Fixed(slot), bytes, len)
+            .flags(SEND_FLAGS)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(token);
+        self.push(&entry);
+    }
+
+    fn poll_out(&mut self, slot: u32, token: u64) {
+        #[expect(clippy::cast_sign_loss, reason = "POLLOUT is 4")]
+        let events = libc::POLLOUT as u32;
+        let entry = opcode::PollAdd::new(Fixed(slot), events).build().user_data(token);
+        self.push(&entry);
+    }
+
+    fn cancel(&mut self, target: u64, token: u64) {
+        let entry = opcode::AsyncCancel::new(target)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(token);
+        self.push(&entry);
+    }
+
+    fn abort(&mut self, slot: u32, token: u64) {
+        const LINGER: libc::linger = libc::linger { l_onoff: 1, l_linger: 0 };
+        const LINGER_LEN: u32 = 8;
+        const _: () = assert!(size_of::<libc::linger>() == LINGER_LEN as usize);
+        static VALUE: libc::linger = LINGER;
+        #[expect(clippy::cast_sign_loss, reason = "1 and 13")]
+        let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
+        let value = (&raw const VALUE).cast();
+        let entry = opcode::SetSockOpt::new(Fixed(slot), level, name, value, LINGER_LEN)
+            .build()
+            .flags(squeue::Flags::SKIP_SUCCESS)
+            .user_data(token);
+        self.push(&entry);
+    }
+
+    fn close(&mut self, slot: u32, token: u64) {
+        self.push(&opcode::Close::new(Fixed(slot)).build().user_data(token));
+    }
+
+    fn hear(&mut self, token: u64) {
+        let fd = Fd(self.bell.as_raw_fd());
+        let count = (&raw mut *self.bell_count).cast();
+        self.push(&opcode::Read::new(fd, count, 8).build().user_data(token));
+    }
+
+    fn enter(&mut self, wait: Wait) -> io::Result<()> {
+        if let Some(error) = self.broken.take() {
+            return Err(error);
+        }
+        let idle = self.inbox.is_empty() && self.ring.completion().is_empty();
+        let want = u32::from(idle && wait != Wait::No);
+        let timeout = match wait {
+            Wait::AtMost(timeout) => Some(Timespec::from(timeout)),
+            Wait::No | Wait::Forever => None,
+        };
+        self.submit(self.enter_flags, want, timeout.as_ref())
+    }
+
+    fn next(&mut self) -> Option<Completion> {
+        if let Some(completion) = self.inbox.pop_front() {
+            return Some(completion);
+        }
+        if let Some(completion) = self.take() {
+            return Some(completion);
+        }
+        // The kernel keeps what did not fit (NODROP); an enter brings it.
+        if !self.ring.submission().cq_overflow() {
+            return None;
+        }
+        self.stats.overflows += 1;
+        if let Err(error) = self.submit(EnterFlags::GETEVENTS, 0, None) {
+            self.broken = Some(error);
+        }
+        self.take()
+    }
+
+    fn stats(&self) -> Stats {
+        self.stats
+    }
+}
+
+/// A ring for one thread: completions are made when the thread asks for them (DEFER_TASKRUN,
+/// Linux 6.1), one bad entry does not hold up the others (SUBMIT_ALL), and there is no array between
+/// us and the entries where the kernel can do without (NO_SQARRAY, Linux 6.6).
+pub(super) fn build(submissions: u32, completions: u32) -> io::Result<IoUring> {
+    let builder = |no_array: bool| {
+        let mut builder = IoUring::builder();
+        builder
+            .dontfork()
+            .setup_single_issuer()
+            .setup_defer_taskrun()
+            .setup_submit_all()
+            .setup_cqsize(completions);
+        if no_array {
+            builder.setup_no_sqarray();
+        }
+        builder.build(submissions)
+    };
+    match builder(true) {
+        Err(error) if is(&error, &[libc::EINVAL]) => builder(false),
+        result => result,
+    }
+}
+
+fn is(error: &io::Error, errnos: &[i32]) -> bool {
+    error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
+}
