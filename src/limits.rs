@@ -40,3 +40,90 @@ pub const BATCH_EVENTS_MAX: usize = 4_096;
 /// observer's lines are dropped. Far above what a turn of all workers makes (`BATCH_EVENTS_MAX`
 /// events of about 200 bytes each).
 pub const OUTBOX_LEN_MAX: usize = 8 << 20;
+
+/// Slots for connections in a ring: the kernel's own bound on direct descriptors
+/// (io_sqe_files_register, Linux 6.x: 1 << 20).
+pub const SLOTS_MAX: u32 = 1 << 20;
+/// Slots kept to tell newcomers why they cannot stay.
+pub const REFUSAL_SLOTS: u32 = 64;
+/// Accepts under way at each listener. One enter serves them all, so this bounds how many newcomers
+/// a turn takes.
+pub const ACCEPT_LANES: u32 = 64;
+/// How long accepting rests after the system ran out of descriptors or memory. As sshd does.
+pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Entries of the submission queue: a turn's sends, accepts and receives with room to spare; more
+/// only means one more enter. 64 bytes each.
+pub const SUBMISSIONS: u32 = 2_048;
+/// Entries of the completion queue, 16 bytes each. A turn brings at most a completion for each send,
+/// and about 20 others for each enter; an overflow is slow, not wrong.
+pub const COMPLETIONS: u32 = 16_384;
+/// Buffers for received bytes, taken when bytes arrive and given back in the same turn.
+pub const RECV_BUFFERS: u16 = 512;
+/// Bytes of such a buffer: a longest line fits.
+pub const RECV_BUFFER_LEN: usize = LINE_LEN_MAX;
+/// Looks at arrived completions in one turn. DEFER_TASKRUN hands out about 20 in each enter (Linux
+/// 6.13: IO_LOCAL_TW_DEFAULT_MAX), so without repeating a busy worker would read too slowly; without
+/// a bound it would never send.
+pub const REAPS_MAX: u32 = 8;
+/// See `REAPS_MAX`: fewer completions than this mean that there are no more.
+pub const REAP_FULL: u32 = 20;
+
+/// Sends in one turn: about 1.2 ms of work, the longest a small room waits for a large one.
+pub const FANOUT_QUANTUM: u32 = 256;
+/// Bytes sent in one turn, where lines are many: 256 sends of 4 KiB.
+pub const FANOUT_QUANTUM_LEN: u64 = 1 << 20;
+/// Members up to which a room is swept before larger ones: it is done within a fraction of a turn.
+pub const SMALL_ROOM_LEN: usize = 64;
+/// Sends to one large room before the next has its turn.
+pub const SWEEP_SLICE: u32 = 64;
+/// The least time from one sweep of a busy room to the next, unless the operator says otherwise.
+pub const PACE: Duration = Duration::from_millis(10);
+
+/// Bytes of a chunk of a feed. More than the longest line, and a page.
+pub const CHUNK_LEN: u32 = 4_096;
+/// Bytes of a chunk of a busy feed: what a late reader is sent at once.
+pub const LARGE_CHUNK_LEN: u32 = 32 << 10;
+const _: () = assert!(RENDERED_LEN_MAX <= CHUNK_LEN as usize);
+/// Chunks beside one for each connection: for rooms.
+pub const ROOM_CHUNKS: u32 = 4_096;
+/// Large chunks of a worker: 64 rooms that keep all they may.
+pub const LARGE_CHUNKS: u32 = 512;
+/// Bytes kept for texts that everybody is sent, such as the help: four for each dialect.
+pub const SHARED_TEXT_LEN: u32 = 64 << 10;
+
+/// Bytes a slow reader may be behind in one feed.
+pub const BEHIND_LEN_MAX: u64 = 64 << 10;
+/// How long a slow reader may leave a byte unread, once its socket is full.
+pub const BEHIND_AGE_MAX: Duration = Duration::from_secs(10);
+/// How often slow readers are looked for; with `BEHIND_AGE_MAX` they are gone within 11 s.
+pub const SLOW_CHECK_INTERVAL: Duration = Duration::from_millis(500);
+/// Bytes of a room above which its authors are not read from, because this worker is behind. A
+/// quarter of what may be kept is left for what is on its way already.
+pub const CONGESTED_LEN: u64 = 192 << 10;
+/// Bytes of replies that a client may leave unread before its own lines wait.
+pub const SOFT_MARK_LEN: u64 = 16 << 10;
+/// Lines read from one client in a turn: what it is answered is known only after the turn's exchange,
+/// so this bounds how far the answers can run ahead of `SOFT_MARK_LEN`.
+pub const LINES_IN_MAX: u32 = 16;
+/// Bytes kept for a client that is not read from; above, its receive is cancelled as well.
+pub const HELD_LEN: usize = 4 << 10;
+/// Bytes kept for a client at most: what a receive may still bring until its cancel is carried out.
+pub const HELD_LEN_MAX: usize = 256 << 10;
+/// Clients that wait to be read from again and are looked at in a turn.
+pub const RESUMES_MAX: usize = 256;
+/// How long a connection that ends is given to read what it is owed.
+pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
+/// The pause before a send is tried again on a socket that said it had room and had none, as it may
+/// under memory pressure; doubled up to the second figure.
+pub const RETRY_PAUSE: Duration = Duration::from_millis(10);
+/// See `RETRY_PAUSE`.
+pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
+/// Feeds of replies kept for use again, so that a reply allocates nothing.
+pub const SPARE_FEEDS: usize = 1_024;
+/// How often clients that wait are looked at when nothing else happens.
+pub const RESUME_INTERVAL: Duration = Duration::from_millis(5);
+
+/// Bytes of replies kept for a client whose socket is not full: only a server that is late lets them
+/// grow, so the bound is far above that of a slow reader.
+pub const PRIVATE_LEN_MAX: u64 = 512 << 10;

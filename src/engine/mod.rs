@@ -1,21 +1,51 @@
 //! The engine: a worker's turn, its connections and its feeds.
 
+use std::collections::VecDeque;
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::sync::mpsc::Sender;
 use std::time::Duration;
 
-use crate::chat::PeerId;
+use slab::Slab;
+
+use crate::chat::{CloseReason, PeerId};
 use crate::dialect::Dialect;
-use crate::hub::{Bells, Hub};
-use crate::time::Monotonic;
-use crate::uring::Doorbell;
+use crate::hub::{Batch, Bells, Hub, Outbox};
+use crate::limits::{
+    ACCEPT_LANES, CHUNK_LEN, COMPLETIONS, FANOUT_QUANTUM, LARGE_CHUNK_LEN, LARGE_CHUNKS, REAP_FULL,
+    REAPS_MAX, RECV_BUFFER_LEN, RECV_BUFFERS, REFUSAL_SLOTS, RENDERED_LEN_MAX, RESUME_INTERVAL,
+    ROOM_CHUNKS, SHARED_TEXT_LEN, SUBMISSIONS,
+};
+use crate::time::{Clock, Monotonic, Time};
+use crate::uring::{self, Completion, Doorbell, Ring, Uring, Wait};
 
+mod accept;
+mod apply;
+mod conn;
+mod fanout;
+pub mod feed;
+mod input;
+mod output;
+pub mod pool;
+mod shared_texts;
+mod slow;
 pub mod stats;
+mod timer;
+pub mod token;
 
+pub use accept::Seats;
+
+use accept::Lane;
+use conn::Conn;
+use fanout::Sent;
+use feed::Feed;
+use output::{Private, Room, RoomFeed, Subscription};
+use pool::Pool;
+use shared_texts::SharedTexts;
 use stats::WorkerStats;
+use timer::{Timer, Timers};
+use token::{Key, Token};
 
 /// What becomes of a client that reads too slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,14 +56,10 @@ pub enum SlowPolicy {
     Skip,
 }
 
-/// One listening socket of a worker, and how its clients are treated.
-#[derive(Debug)]
+/// How the clients of a listener are treated.
+#[derive(Clone, Copy, Debug)]
 pub struct Listener {
-    /// The socket: bound, listening, blocking.
-    pub socket: OwnedFd,
-    /// Where it is bound.
-    pub addr: SocketAddr,
-    /// How its clients speak.
+    /// How they speak.
     pub dialect: Dialect,
     /// What becomes of slow ones.
     pub slow: SlowPolicy,
@@ -44,39 +70,83 @@ pub struct Listener {
 pub struct Config {
     /// Connections it holds at most.
     pub clients_max: u32,
+    /// Listeners it accepts from.
+    pub listener_count: u32,
     /// The least time between two sweeps of a busy room; zero turns pacing off.
     pub pace: Duration,
     /// How long clients are given to read what they are owed when the server stops.
     pub drain: Duration,
 }
 
-/// What a worker is made of.
-pub struct Setup {
+/// What a worker is made of, beside its ring and its clock.
+pub struct Parts {
     /// Which peer of the hub it is.
     pub peer: PeerId,
     /// The hub.
     pub hub: Arc<Hub>,
     /// What wakes the other peers.
     pub bells: Arc<dyn Bells + Send + Sync>,
-    /// What wakes this one.
-    pub bell: Arc<Doorbell>,
-    /// Its listeners.
-    pub listeners: Vec<Listener>,
     /// Where it counts.
     pub stats: Arc<WorkerStats>,
-    /// The clock all workers share.
-    pub clock: Monotonic,
+    /// The clients of all workers.
+    pub seats: Arc<Seats>,
     /// The rest.
     pub config: Config,
+    /// How the clients of each listener are treated, in the order of the ring's listeners.
+    pub listeners: Vec<Listener>,
+}
+
+/// What a worker on its own thread is made of.
+pub struct Setup {
+    /// The worker's own.
+    pub parts: Parts,
+    /// Its listening sockets: bound, listening, blocking; one for each of `parts.listeners`.
+    pub sockets: Vec<OwnedFd>,
+    /// What wakes it.
+    pub bell: Arc<Doorbell>,
+    /// The clock all workers share.
+    pub clock: Monotonic,
     /// Told once: whether the worker is ready to accept.
     pub ready: Sender<io::Result<()>>,
 }
 
-/// The memory a worker sets aside, a line for each pool: what it is, how many, how many bytes in all.
+/// One pool of a worker's memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PoolSize {
+    /// What it holds.
+    pub name: &'static str,
+    /// How many of them.
+    pub count: u64,
+    /// Bytes in all. Memory that is set aside and never used is not touched, and costs nothing.
+    pub len: u64,
+}
+
+/// The memory that a worker sets aside.
 #[must_use]
-pub fn memory_budget(config: &Config) -> Vec<(&'static str, u64, u64)> {
-    let _ = config;
-    Vec::new()
+pub fn memory_budget(config: &Config) -> Vec<PoolSize> {
+    let slots = u64::from(slot_count(config));
+    let pool = |name, count: u64, len: usize| PoolSize { name, count, len: count * len as u64 };
+    vec![
+        pool("connections", slots, size_of::<Conn>()),
+        pool("subscriptions", slots, size_of::<Subscription>()),
+        pool("small chunks of feeds", u64::from(small_chunks(config)), CHUNK_LEN as usize),
+        pool("large chunks of feeds", u64::from(LARGE_CHUNKS), LARGE_CHUNK_LEN as usize),
+        pool("shared texts", 1, SHARED_TEXT_LEN as usize),
+        pool("receive buffers", u64::from(RECV_BUFFERS), RECV_BUFFER_LEN),
+        pool("submission entries", u64::from(SUBMISSIONS), 64),
+        pool("completion entries", u64::from(COMPLETIONS), 16),
+    ]
+}
+
+/// Slots of a worker's ring: its clients, those being refused, and those being accepted.
+#[must_use]
+pub fn slot_count(config: &Config) -> u32 {
+    config.clients_max + REFUSAL_SLOTS + config.listener_count * ACCEPT_LANES
+}
+
+/// A chunk for each connection's replies, and some for rooms.
+fn small_chunks(config: &Config) -> u32 {
+    slot_count(config) + ROOM_CHUNKS
 }
 
 /// Runs a worker on this thread until the core says stop and its clients are drained.
@@ -84,6 +154,282 @@ pub fn memory_budget(config: &Config) -> Vec<(&'static str, u64, u64)> {
 /// # Errors
 /// When the ring breaks.
 pub fn run(setup: Setup) -> io::Result<()> {
-    drop(setup);
+    let Setup { parts, sockets, bell, clock, ready } = setup;
+    let ring = match make_ring(&parts.config, sockets, bell) {
+        Ok(ring) => ring,
+        Err(error) => {
+            let _ = ready.send(Err(io::Error::new(error.kind(), error.to_string())));
+            return Err(error);
+        }
+    };
+    let mut worker = Worker::new(parts, ring, clock);
+    let _ = ready.send(Ok(()));
+    while worker.turn()? {}
     Ok(())
+}
+
+fn make_ring(config: &Config, sockets: Vec<OwnedFd>, bell: Arc<Doorbell>) -> io::Result<Uring> {
+    Uring::new(uring::Options {
+        submissions: SUBMISSIONS,
+        completions: COMPLETIONS,
+        slots: slot_count(config),
+        lanes: config.listener_count * ACCEPT_LANES,
+        recv_buffers: RECV_BUFFERS,
+        recv_buffer_len: RECV_BUFFER_LEN,
+        memory_len: memory_len(config),
+        listeners: sockets,
+        bell,
+    })
+}
+
+/// Bytes of the memory that sends are taken from.
+#[must_use]
+pub fn memory_len(config: &Config) -> usize {
+    SHARED_TEXT_LEN as usize
+        + small_chunks(config) as usize * CHUNK_LEN as usize
+        + LARGE_CHUNKS as usize * LARGE_CHUNK_LEN as usize
+}
+
+/// A worker: it turns what arrives into events for the hub, and actions of the hub into sends. It
+/// decides nothing about who may do what.
+///
+/// Generic over the ring and the clock, so that a simulation runs the very same code.
+pub struct Worker<R, C> {
+    ring: R,
+    clock: C,
+    peer: PeerId,
+    hub: Arc<Hub>,
+    bells: Arc<dyn Bells + Send + Sync>,
+    stats: Arc<WorkerStats>,
+    seats: Arc<Seats>,
+    config: Config,
+    listeners: Vec<Listener>,
+    /// The instant of the present turn.
+    now: Time,
+
+    conns: Slab<Conn>,
+    slot_count: usize,
+    /// Of the next occupant of any slot.
+    next_generation: u32,
+    lanes: Vec<Lane>,
+    /// Lanes without an accept under way.
+    resting: Vec<u32>,
+    /// Accepting rests until a timer fires.
+    accept_pause: bool,
+    stopping: bool,
+    /// Connections that ended since the last exchange.
+    leaving: Vec<Key>,
+
+    /// Completions of the present turn.
+    arrived: Vec<Completion>,
+    /// Scratch: what one receive brought, protocol answers, one rendered line.
+    input: Vec<u8>,
+    answers: Vec<u8>,
+    line: Vec<u8>,
+    /// Connections that are not read from.
+    paused: VecDeque<Key>,
+
+    batch: Batch,
+    outbox: Outbox,
+    /// The bell was heard and the hub not met since.
+    rung: bool,
+    /// When the core wants to be called.
+    hub_deadline: Time,
+    /// Another worker cannot keep up.
+    hub_hold: bool,
+
+    pool: Pool,
+    shared_texts: SharedTexts,
+    privates: Slab<Private>,
+    spare_feeds: Vec<Feed>,
+    rooms: Vec<Room>,
+    feeds: Slab<RoomFeed>,
+    subscriptions: Slab<Subscription>,
+
+    /// Connections with something of their own to get.
+    ready: VecDeque<Key>,
+    /// Feeds whose sweep is going, by the size of the room.
+    small: VecDeque<u32>,
+    large: VecDeque<u32>,
+    /// Feeds whose sweep ended in the present batch.
+    swept: Vec<u32>,
+    /// The sends of the present batch.
+    sent: Vec<Sent>,
+    batch_number: u32,
+
+    timers: Timers,
+    /// Connections whose socket was full and who have not caught up since.
+    stalled: Vec<Key>,
+    /// Connections to be dealt with before the next batch, and why.
+    slow: Vec<(Key, CloseReason)>,
+}
+
+impl<R: Ring, C: Clock> Worker<R, C> {
+    /// A worker that accepts from its first turn on.
+    pub fn new(parts: Parts, mut ring: R, clock: C) -> Self {
+        let Parts { peer, hub, bells, stats, seats, config, listeners } = parts;
+        let slot_count = slot_count(&config) as usize;
+        let shared_texts = SharedTexts::write(ring.memory());
+        let lanes = accept::lanes(listeners.len());
+        let resting = (0..u32::try_from(lanes.len()).expect("a handful")).rev().collect();
+        let mut worker = Self {
+            now: clock.now(),
+            ring,
+            clock,
+            peer,
+            hub,
+            bells,
+            stats,
+            seats,
+            config,
+            listeners,
+            conns: Slab::with_capacity(slot_count),
+            slot_count,
+            next_generation: 0,
+            lanes,
+            resting,
+            accept_pause: false,
+            stopping: false,
+            leaving: Vec::new(),
+            arrived: Vec::new(),
+            input: Vec::with_capacity(RECV_BUFFER_LEN),
+            answers: Vec::new(),
+            line: Vec::with_capacity(RENDERED_LEN_MAX),
+            paused: VecDeque::new(),
+            batch: Batch::default(),
+            outbox: Outbox::default(),
+            rung: false,
+            hub_deadline: Time::NEVER,
+            hub_hold: false,
+            pool: Pool::new(SHARED_TEXT_LEN, small_chunks(&config), LARGE_CHUNKS),
+            shared_texts,
+            privates: Slab::new(),
+            spare_feeds: Vec::new(),
+            rooms: Vec::new(),
+            feeds: Slab::new(),
+            subscriptions: Slab::with_capacity(slot_count),
+            ready: VecDeque::new(),
+            small: VecDeque::new(),
+            large: VecDeque::new(),
+            swept: Vec::new(),
+            sent: Vec::with_capacity(FANOUT_QUANTUM as usize),
+            batch_number: 0,
+            timers: Timers::default(),
+            stalled: Vec::new(),
+            slow: Vec::new(),
+        };
+        worker.ring.hear(Token::Bell.encode());
+        worker.fill_lanes();
+        worker.timers.set(worker.now, Timer::Slow);
+        worker
+    }
+
+    /// One turn: wait if there is nothing to do, look at what arrived, meet the hub, send. `false`
+    /// once the server has stopped and nobody is left.
+    ///
+    /// Memory of sends is let go of between `reap` and `fan_out` only, when no send is under way.
+    ///
+    /// # Errors
+    /// When the ring is broken.
+    pub fn turn(&mut self) -> io::Result<bool> {
+        let wait = self.patience();
+        self.ring.enter(wait)?;
+        let start = self.clock.now();
+        self.now = start;
+        self.reap()?;
+        self.exchange();
+        self.fire_timers();
+        self.resume();
+        self.dismiss_slow();
+        self.fan_out();
+        self.stats.turns.record(self.clock.now() - start);
+        self.publish_ring_stats();
+        Ok(!(self.stopping && self.conns.is_empty()))
+    }
+
+    /// How long the next enter may wait.
+    fn patience(&self) -> Wait {
+        if self.has_work() || !self.batch.is_empty() || self.rung || !self.slow.is_empty() {
+            return Wait::No;
+        }
+        let mut until = self.timers.next().min(self.hub_deadline);
+        if !self.paused.is_empty() || self.hub_hold {
+            until = until.min(self.now + RESUME_INTERVAL);
+        }
+        match until {
+            Time::NEVER => Wait::Forever,
+            until => Wait::AtMost(until.since(self.clock.now())),
+        }
+    }
+
+    /// Deals with everything that arrived, as far as a turn goes.
+    fn reap(&mut self) -> io::Result<()> {
+        for _ in 0..REAPS_MAX {
+            if self.reap_once() < REAP_FULL {
+                break;
+            }
+            self.ring.enter(Wait::No)?;
+        }
+        self.reap_once();
+        Ok(())
+    }
+
+    /// Outcomes of sends come first: what they roll back must stand before anything else happens to
+    /// the connection.
+    fn reap_once(&mut self) -> u32 {
+        let mut arrived = std::mem::take(&mut self.arrived);
+        while let Some(completion) = self.ring.next() {
+            match Token::decode(completion.token) {
+                Token::Send(key) => self.on_send(key, completion.result),
+                _ => arrived.push(completion),
+            }
+        }
+        let count = u32::try_from(arrived.len()).expect("bounded by what is under way");
+        for completion in arrived.drain(..) {
+            self.dispatch(completion);
+        }
+        self.arrived = arrived;
+        count
+    }
+
+    fn dispatch(&mut self, completion: Completion) {
+        match Token::decode(completion.token) {
+            Token::Accept { lane } => self.on_accept(lane, completion.result),
+            Token::Recv(key) => self.on_recv(key, completion),
+            Token::Send(key) => self.on_send(key, completion.result),
+            Token::Poll(key) => self.on_poll(key),
+            Token::Close(key) => self.on_close(key),
+            Token::Bell => {
+                self.rung = true;
+                self.ring.hear(Token::Bell.encode());
+            }
+            Token::Ignored => {}
+        }
+    }
+
+    fn fire_timers(&mut self) {
+        while let Some(timer) = self.timers.pop_due(self.now) {
+            match timer {
+                Timer::Close(key) => self.on_close_timer(key),
+                Timer::Retry(key) => self.unblock(key),
+                Timer::Sweep(feed) => self.on_sweep_timer(feed),
+                Timer::Slow => self.check_slow(),
+                Timer::Accept => self.on_accept_timer(),
+            }
+        }
+    }
+
+    /// A completion for a former occupant of a slot: a slot is emptied only after all of its
+    /// operations completed, so that this is a bug here or in the kernel. It harms nobody.
+    fn stale(&mut self) {
+        self.stats.stale_completions.add(1);
+        debug_assert!(false, "a completion for a connection that is gone");
+    }
+
+    fn publish_ring_stats(&mut self) {
+        let stats = self.ring.stats();
+        self.stats.ring_enters.set(stats.enters);
+        self.stats.ring_overflows.set(stats.overflows);
+        self.stats.ring_flushes.set(stats.flushes);
+    }
 }

@@ -1,0 +1,163 @@
+//! Newcomers: accepted into slots that were set aside, refused with a reason when there are too many,
+//! left waiting in the kernel when not even that is possible.
+//!
+//! A lane is one accept: it has a slot, a place for the other end's address, and is started again as
+//! soon as it completes.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::conn::{Conn, NONE, State};
+use super::token::{Key, Token};
+use super::{Timer, Worker};
+use crate::chat::{CloseReason, Event, Message};
+use crate::limits::{ACCEPT_LANES, ACCEPT_PAUSE};
+use crate::time::Clock;
+use crate::uring::{Ring, errno};
+
+/// The clients of all workers together, against the operator's bound.
+#[derive(Debug)]
+pub struct Seats {
+    taken: AtomicU32,
+    max: u32,
+}
+
+impl Seats {
+    /// So many at most.
+    #[must_use]
+    pub fn new(max: u32) -> Self {
+        Self { taken: AtomicU32::new(0), max }
+    }
+
+    /// One more connection; `false` when it has to be refused. It counts either way.
+    fn enter(&self) -> bool {
+        self.taken.fetch_add(1, Ordering::Relaxed) < self.max
+    }
+
+    pub(super) fn leave(&self) {
+        self.taken.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Lane {
+    listener: u32,
+    /// The slot set aside, or `NONE` while the lane rests.
+    slot: u32,
+}
+
+/// The lanes of `listener_count` listeners.
+pub(super) fn lanes(listener_count: usize) -> Vec<Lane> {
+    let listeners = 0..u32::try_from(listener_count).expect("a handful");
+    listeners
+        .flat_map(|listener| (0..ACCEPT_LANES).map(move |_| Lane { listener, slot: NONE }))
+        .collect()
+}
+
+impl<R: Ring, C: Clock> Worker<R, C> {
+    /// Starts every lane that rests, as far as there are slots.
+    pub(super) fn fill_lanes(&mut self) {
+        if self.stopping || self.accept_pause {
+            return;
+        }
+        while let Some(lane) = self.resting.pop() {
+            if self.conns.len() >= self.slot_count {
+                self.resting.push(lane);
+                return;
+            }
+            self.start_lane(lane);
+        }
+    }
+
+    fn start_lane(&mut self, lane: u32) {
+        let generation = self.next_generation;
+        self.next_generation = generation.wrapping_add(1);
+        let slot = self.conns.insert(Conn::accepting(generation));
+        let slot = u32::try_from(slot).expect("below SLOTS_MAX");
+        let place = &mut self.lanes[lane as usize];
+        place.slot = slot;
+        self.ring.accept(lane, place.listener, slot, Token::Accept { lane }.encode());
+    }
+
+    pub(super) fn on_accept(&mut self, lane: u32, result: i32) {
+        let place = &mut self.lanes[lane as usize];
+        let (slot, listener) = (std::mem::replace(&mut place.slot, NONE), place.listener);
+        self.resting.push(lane);
+        match errno(result) {
+            None => self.admit(lane, listener, slot),
+            Some(errno) => {
+                self.conns.remove(slot as usize);
+                self.on_accept_error(errno);
+            }
+        }
+        self.fill_lanes();
+    }
+
+    /// accept(2): what fails for the one connection is passed over; what the whole system lacks, and
+    /// whatever is not expected, is waited for.
+    fn on_accept_error(&mut self, errno: i32) {
+        if errno == libc::ECANCELED {
+            return;
+        }
+        self.stats.accept_errors.add(1);
+        if matches!(errno, libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EAGAIN) {
+            return;
+        }
+        if !self.accept_pause {
+            self.accept_pause = true;
+            self.stats.accept_pauses.add(1);
+            self.timers.set(self.now + ACCEPT_PAUSE, Timer::Accept);
+            tracing::warn!(errno, "accepting pauses");
+        }
+    }
+
+    pub(super) fn on_accept_timer(&mut self) {
+        self.accept_pause = false;
+        self.fill_lanes();
+    }
+
+    /// A newcomer is here.
+    fn admit(&mut self, lane: u32, listener: u32, slot: u32) {
+        let addr = self.ring.accepted_from(lane);
+        let dialect = self.listeners[listener as usize].dialect;
+        let has_seat = self.seats.enter();
+        self.stats.accepted.add(1);
+        self.stats.connections.add(1);
+        let conn = &mut self.conns[slot as usize];
+        let key = Key { slot, generation: conn.generation };
+        conn.state = State::Open;
+        conn.addr = addr;
+        conn.listener = listener;
+        conn.decoder = dialect.decoder();
+        self.start_receiving(key);
+        if self.stopping {
+            self.begin_close(key, CloseReason::Stop, false);
+        } else if !has_seat || self.is_full() {
+            self.refuse(key);
+        } else {
+            let conn = self.id(key);
+            self.batch.push(Event::Connected { conn, addr });
+        }
+    }
+
+    /// The slots that are left are for refusals.
+    fn is_full(&self) -> bool {
+        let accepting = self.lanes.len() - self.resting.len();
+        self.conns.len() - accepting > self.config.clients_max as usize
+    }
+
+    /// Tells a newcomer why it cannot stay. The core never hears of it.
+    fn refuse(&mut self, key: Key) {
+        let reason = CloseReason::Full;
+        self.tell(key, &Message::Closing { reason });
+        self.drain(key, reason);
+    }
+
+    /// Accepts no more.
+    pub(super) fn stop_accepting(&mut self) {
+        for lane in 0..u32::try_from(self.lanes.len()).expect("a handful") {
+            if self.lanes[lane as usize].slot != NONE {
+                self.ring.cancel(Token::Accept { lane }.encode(), Token::Ignored.encode());
+            }
+        }
+    }
+}

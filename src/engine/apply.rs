@@ -1,0 +1,101 @@
+//! The exchange with the hub, and carrying out what it says.
+
+use super::Worker;
+use super::conn::NONE;
+use super::token::Key;
+use crate::chat::{Action, CloseReason, ConnId, Message, RoomId};
+use crate::hub::{Exchanged, Outbox};
+use crate::time::Clock;
+use crate::uring::Ring;
+
+impl<R: Ring, C: Clock> Worker<R, C> {
+    /// Hands in what happened and does what comes back; nothing if nothing happened.
+    pub(super) fn exchange(&mut self) {
+        let due = self.hub_deadline <= self.now;
+        if self.batch.is_empty() && !self.rung && !due && !self.hub_hold {
+            return;
+        }
+        let mut outbox = std::mem::take(&mut self.outbox);
+        if let Some(exchanged) = self.meet_hub(&mut outbox) {
+            self.rung = false;
+            self.stats.exchanges.add(1);
+            self.stats.hub_wait_ns.add(u64::try_from(exchanged.waited.as_nanos()).unwrap_or(0));
+            self.bells.ring_all(exchanged.wake);
+            self.hub_deadline = exchanged.deadline;
+            self.hub_hold = exchanged.hold;
+            for action in outbox.iter() {
+                self.apply(&action);
+            }
+            outbox.clear();
+            self.drain_leaving();
+        }
+        self.outbox = outbox;
+    }
+
+    /// With sends to make, the lock is not waited for.
+    fn meet_hub(&mut self, outbox: &mut Outbox) -> Option<Exchanged> {
+        let (peer, now) = (self.peer, self.now);
+        if self.has_work() && !self.batch.is_full() {
+            self.hub.try_exchange(peer, now, &mut self.batch, outbox)
+        } else {
+            Some(self.hub.exchange(peer, now, &mut self.batch, outbox))
+        }
+    }
+
+    fn apply(&mut self, action: &Action<&str>) {
+        match *action {
+            Action::Enter { conn, room } => {
+                let key = key_of(conn);
+                if self.conn(key).is_some_and(|conn| conn.is_open()) {
+                    self.subscribe(key, room);
+                }
+            }
+            Action::Leave { conn, room } => {
+                let subscription = self.subscription_to(key_of(conn), room);
+                if subscription != NONE {
+                    self.unsubscribe(subscription);
+                }
+            }
+            Action::Tell { conn, ref message } => self.tell(key_of(conn), message),
+            Action::Say { room, author, ref message } => {
+                let author = author.filter(|author| author.peer == self.peer).map(key_of);
+                self.say(room, author, message);
+            }
+            Action::Hold { room, on } => self.hold_room(room, on),
+            Action::Close { conn } => {
+                let key = key_of(conn);
+                if self.conn(key).is_some_and(|conn| conn.is_open()) {
+                    self.drain(key, CloseReason::Quit);
+                }
+            }
+            Action::Stop => self.stop(),
+            // For observers.
+            Action::Opened { .. } => {}
+        }
+    }
+
+    fn hold_room(&mut self, room: RoomId, on: bool) {
+        if let Some(room) = self.rooms.get_mut(room.0 as usize) {
+            room.held = on;
+        }
+    }
+
+    /// The server stops: everyone is told, gets what is owed, and is closed.
+    fn stop(&mut self) {
+        self.stopping = true;
+        self.stop_accepting();
+        let open = self.conns.iter().filter(|(_, conn)| conn.is_open());
+        let keys = open.map(|(slot, conn)| Key {
+            slot: u32::try_from(slot).expect("below SLOTS_MAX"),
+            generation: conn.generation,
+        });
+        for key in keys.collect::<Vec<_>>() {
+            self.tell(key, &Message::Stopping);
+            self.drain_for(key, CloseReason::Stop, self.config.drain);
+        }
+    }
+}
+
+fn key_of(conn: ConnId) -> Key {
+    Key { slot: conn.index, generation: conn.generation }
+}
