@@ -267,6 +267,8 @@ mod tests {
             assert_eq!(text.chars().count(), COMBINING_MARKS_MAX, "{mark:?}");
         }
         assert_eq!(cleaned("\u{301}\u{302}a\u{303}".as_bytes()), "a\u{303}");
+        let each_full = format!("a{marks}b{marks}", marks = "\u{301}".repeat(COMBINING_MARKS_MAX));
+        assert_eq!(cleaned(each_full.as_bytes()), each_full);
     }
 
     #[test]

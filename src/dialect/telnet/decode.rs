@@ -226,6 +226,7 @@ impl Decoder {
             }
             (State::Subnegotiation { len }, _) => self.skip(len, sink),
             (State::SubnegotiationCommand { len }, IAC) => self.skip(len, sink),
+            (State::SubnegotiationCommand { .. }, SE) => ControlFlow::Continue(()),
             (State::Command | State::SubnegotiationCommand { .. }, _) => {
                 self.obey_command(byte, sink)
             }

@@ -188,6 +188,7 @@ mod tests {
             b" GET /\n",
             b"PRI * HTTP/1\n",
             b"CONNECT the dots HTTP/ ok\n",
+            b"CONNECT four HTTP/1 servers\n",
             b"CONNECT a:1\r\n HTTP/1.1",
             b"CONNECT a:1 HTTPS\r\n",
             b"SSH is nice\n",

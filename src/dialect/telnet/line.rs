@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn memory_is_bounded() {
-        for piece_len in [1, 7, 63, 700, LINE_LEN_MAX] {
+        for piece_len in [1, 7, 63, 300, LINE_LEN_MAX] {
             let mut line = TypedLine::default();
             for _ in 0..LINE_LEN_MAX / piece_len {
                 line.push(&vec![b'x'; piece_len]);

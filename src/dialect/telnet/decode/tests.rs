@@ -151,6 +151,16 @@ fn nothing_is_allocated_between_lines() {
     }
 }
 
+#[test]
+fn nothing_is_held_after_the_last_input() {
+    let mut decoder = Decoder::default();
+    let endless = [&[IAC, WILL, 1, b'a', IAC, SB][..], &[0; SUBNEGOTIATION_LEN_MAX + 1]].concat();
+    decoder.decode(&endless, &mut |_| ControlFlow::Continue(()));
+    assert_eq!(decoder.state, State::Closed);
+    assert!(matches!(&decoder.line, TypedLine::Held(bytes) if bytes.capacity() == 0));
+    assert!(decoder.refused.is_none());
+}
+
 /// What `x IAC command y LF` makes.
 fn inputs_around(command: u8) -> Vec<Seen> {
     match command {
@@ -245,6 +255,9 @@ fn endless_commands_end_the_input() {
         let mut seen = read([&within[..]]);
         seen.retain(|seen| !is_answer(seen));
         assert_eq!(seen, lines(&["a"]), "{round:?}");
+        let mut seen = read([&within[..], &within[..]]);
+        seen.retain(|seen| !is_answer(seen));
+        assert_eq!(seen, lines(&["a", "a"]), "{round:?} counts from the last line end");
         let over = round.repeat(count + 1);
         for piece_len in [over.len(), 1001] {
             let mut seen = read(over.chunks(piece_len));
