@@ -1,7 +1,7 @@
 //! The line being typed, while its end has not come, and the keys that edit it.
 //!
-//! Holds what was sent, not yet cleaned: characters may stand in two reads. At most `LINE_LEN_MAX`
-//! bytes; a line that went over is let go and only its length's memory, one bit, is kept.
+//! Holds what was sent, not yet cleaned, because a character may be cut by two reads. At most
+//! `LINE_LEN_MAX` bytes: of a line that went over, only that it did is kept.
 
 use crate::limits::LINE_LEN_MAX;
 use crate::text;
