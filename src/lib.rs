@@ -4,6 +4,7 @@ pub mod dialect;
 pub mod engine;
 pub mod hub;
 pub mod limits;
+pub mod text;
 pub mod time;
 #[allow(unsafe_code)]
 pub mod uring;

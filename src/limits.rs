@@ -13,6 +13,13 @@ pub const LINE_LEN_MAX: usize = 1024;
 /// Bytes without a line end before a connection is closed: four lines' worth, so that one who pastes
 /// a long line is told rather than closed.
 pub const INPUT_LEN_MAX: usize = 4 * LINE_LEN_MAX;
+/// Bytes of one telnet subnegotiation before a connection is closed. They are skipped, not kept; the
+/// longest known is LINEMODE's table of special characters, under 800 bytes.
+pub const SUBNEGOTIATION_LEN_MAX: usize = 8 * 1024;
+/// Bytes of telnet commands, and NULs, without a line end before a connection is closed. They cost
+/// no memory, only time. Not less, because one who only reads may send a keep-alive of 2 bytes every
+/// 10 s: that goes on for 60 days.
+pub const COMMANDS_LEN_MAX: usize = 1024 * 1024;
 /// The longest nickname or room name, in bytes (ASCII).
 pub const NAME_LEN_MAX: usize = 20;
 /// The longest name people see, in bytes: `[` IPv6 address `]:` port.

@@ -1,6 +1,8 @@
 //! The native dialect: lines for telnet, nc, and whatever else sends them.
 
 mod decode;
+mod foreign;
+mod line;
 mod render;
 
 pub use decode::Decoder;
