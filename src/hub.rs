@@ -176,7 +176,7 @@ impl Shared {
         batch.clear();
         self.outboxes.swap(peer, outbox);
         Exchanged {
-            wake: self.outboxes.to_wake(),
+            wake: self.outboxes.not_rung(),
             deadline: self.chat.deadline(),
             hold: self.outboxes.workers_full(),
             waited: Duration::ZERO,
@@ -192,7 +192,8 @@ impl Outboxes {
         self.full.remove(peer);
     }
 
-    fn to_wake(&mut self) -> PeerSet {
+    /// Whom to wake; they count as rung from here on.
+    fn not_rung(&mut self) -> PeerSet {
         let wake = PeerSet(self.waiting.0 & !self.rung.0);
         self.rung = self.rung.union(wake);
         wake

@@ -2,6 +2,7 @@
 pub mod chat;
 pub mod dialect;
 pub mod engine;
+pub mod hub;
 pub mod limits;
 pub mod time;
 #[allow(unsafe_code)]

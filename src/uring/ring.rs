@@ -255,7 +255,6 @@ impl Ring for Uring {
     }
 
     fn poll_out(&mut self, slot: u32, token: u64) {
-        #[expect(clippy::cast_sign_loss, reason = "POLLOUT is 4")]
         let events = libc::POLLOUT as u32;
         let entry = opcode::PollAdd::new(Fixed(slot), events).build().user_data(token);
         self.push(&entry);
@@ -274,7 +273,6 @@ impl Ring for Uring {
         const LINGER_LEN: u32 = 8;
         const _: () = assert!(size_of::<libc::linger>() == LINGER_LEN as usize);
         static VALUE: libc::linger = LINGER;
-        #[expect(clippy::cast_sign_loss, reason = "1 and 13")]
         let (level, name) = (libc::SOL_SOCKET as u32, libc::SO_LINGER as u32);
         let value = (&raw const VALUE).cast();
         let entry = opcode::SetSockOpt::new(Fixed(slot), level, name, value, LINGER_LEN)
