@@ -1,0 +1,219 @@
+//! The transcript: what is said in the rooms, a line each, at the end of a file or to stdout.
+//!
+//! Nobody waits for it. Lines gather in a bounded buffer while one write is under way; what does not
+//! fit, or cannot be written, is dropped and counted. Direct messages never come here.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::mem;
+use std::os::fd::AsFd;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use tokio::sync::Notify;
+use tokio::task::JoinHandle;
+use tokio_uring::buf::BoundedBuf;
+use tokio_uring::fs::File;
+use tracing::warn;
+
+use crate::chat::{Action, Message, RoomId};
+use crate::config;
+use crate::dialect::Dialect;
+use crate::engine::stats::Counter;
+use crate::limits::{TRANSCRIPT_COMPLAINT_INTERVAL, TRANSCRIPT_LEN_MAX, TRANSCRIPT_RETRY};
+use crate::log::Stamp;
+
+/// "Where the file stands": at the end for one opened with O_APPEND, and the only offset that a pipe
+/// or a terminal takes (io_uring_enter(2), IORING_OP_WRITE).
+const CURRENT_POSITION: u64 = u64::MAX;
+
+/// The dialect whose words the transcript uses.
+const WORDS: Dialect = Dialect::Telnet;
+
+/// Opens the file that the operator named.
+pub(super) fn open(target: &config::Transcript) -> io::Result<fs::File> {
+    match target {
+        config::Transcript::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
+        config::Transcript::File(path) => OpenOptions::new().append(true).create(true).open(path),
+    }
+}
+
+/// The side that the actions come to.
+#[derive(Debug)]
+pub(super) struct Transcript {
+    /// The newest name of each room; numbers are used again, and bounded by `limits::ROOMS_MAX`.
+    names: HashMap<RoomId, String>,
+    queue: Rc<Queue>,
+    writer: JoinHandle<()>,
+    /// Kept for their memory.
+    rendered: Vec<u8>,
+    line: Vec<u8>,
+}
+
+/// What lies between the actions and the file.
+#[derive(Debug)]
+struct Queue {
+    lines: RefCell<Lines>,
+    changed: Notify,
+    dropped: Arc<Counter>,
+}
+
+#[derive(Debug, Default)]
+struct Lines {
+    /// Whole lines, `TRANSCRIPT_LEN_MAX` bytes at most.
+    waiting: Vec<u8>,
+    /// No more will come.
+    closed: bool,
+    complained: Option<Instant>,
+}
+
+impl Transcript {
+    /// A transcript into `file`; `dropped` counts the lines that do not get there. Needs the
+    /// tokio-uring runtime.
+    pub(super) fn new(file: fs::File, dropped: Arc<Counter>) -> Self {
+        let queue = Rc::new(Queue { lines: RefCell::default(), changed: Notify::new(), dropped });
+        let writer = tokio_uring::spawn(write(File::from_std(file), Rc::clone(&queue)));
+        Self { names: HashMap::new(), queue, writer, rendered: Vec::new(), line: Vec::new() }
+    }
+
+    /// Takes what concerns the transcript from an action for the observer.
+    pub(super) fn apply(&mut self, action: &Action<&str>) {
+        match *action {
+            Action::Opened { room, name } => {
+                self.names.insert(room, name.to_owned());
+            }
+            Action::Say { room, message, .. } => self.say(room, &message),
+            _ => {}
+        }
+    }
+
+    fn say(&mut self, room: RoomId, message: &Message<&str>) {
+        let Some(name) = self.names.get(&room) else {
+            // Its `Opened` was dropped when this peer's outbox was full.
+            self.queue.drop_lines(1, "the core outran the transcript");
+            return;
+        };
+        self.rendered.clear();
+        WORDS.render(message, &mut self.rendered);
+        let now = Stamp::now();
+        for words in self.rendered.split(|byte| *byte == b'\n') {
+            let words = words.strip_suffix(b"\r").unwrap_or(words);
+            if words.is_empty() {
+                continue;
+            }
+            self.line.clear();
+            write!(self.line, "{now} {name} ").expect("memory takes every write");
+            self.line.extend_from_slice(words);
+            self.line.push(b'\n');
+            self.queue.push(&self.line);
+        }
+    }
+
+    /// Takes no more, and waits until everything is written, at most until `deadline`. What is not
+    /// written by then is lost, and told.
+    pub(super) async fn finish(mut self, deadline: Instant) {
+        self.queue.close();
+        if tokio::time::timeout_at(deadline.into(), &mut self.writer).await.is_err() {
+            let lost = self.queue.take().map_or(0, |lines| line_count(&lines));
+            warn!(waiting = lost, "the transcript is left unfinished");
+        }
+    }
+}
+
+impl Queue {
+    fn push(&self, line: &[u8]) {
+        let fits = {
+            let waiting = &mut self.lines.borrow_mut().waiting;
+            let fits = waiting.len() + line.len() <= TRANSCRIPT_LEN_MAX;
+            if fits {
+                waiting.extend_from_slice(line);
+            }
+            fits
+        };
+        if fits {
+            self.changed.notify_one();
+        } else {
+            self.drop_lines(1, "the file is slower than the chat");
+        }
+    }
+
+    /// All that wait; `None` when nothing does.
+    fn take(&self) -> Option<Vec<u8>> {
+        let waiting = mem::take(&mut self.lines.borrow_mut().waiting);
+        (!waiting.is_empty()).then_some(waiting)
+    }
+
+    fn close(&self) {
+        self.lines.borrow_mut().closed = true;
+        self.changed.notify_one();
+    }
+
+    /// Waits for lines; `None` when no more will come.
+    async fn next(&self) -> Option<Vec<u8>> {
+        loop {
+            if let Some(lines) = self.take() {
+                return Some(lines);
+            }
+            if self.lines.borrow().closed {
+                return None;
+            }
+            self.changed.notified().await;
+        }
+    }
+
+    /// Counts lost lines, and says so now and then.
+    fn drop_lines(&self, count: u64, cause: &str) {
+        self.dropped.add(count);
+        let complained = &mut self.lines.borrow_mut().complained;
+        if complained.is_none_or(|last| last.elapsed() >= TRANSCRIPT_COMPLAINT_INTERVAL) {
+            *complained = Some(Instant::now());
+            warn!(dropped = self.dropped.read(), %cause, "lines are missing in the transcript");
+        }
+    }
+}
+
+/// Writes what comes, one write under way at a time.
+async fn write(file: File, queue: Rc<Queue>) {
+    let mut torn = false;
+    while let Some(mut lines) = queue.next().await {
+        if torn {
+            // What was written in part does not run into the next line.
+            lines.insert(0, b'\n');
+        }
+        let (written, lines, result) = write_all(&file, lines).await;
+        if let Err(error) = result {
+            let lost = line_count(&lines[written.max(usize::from(torn))..]);
+            queue.drop_lines(lost, &error.to_string());
+        }
+        torn = lines[..written].last().map_or(torn, |last| *last != b'\n');
+    }
+}
+
+/// Writes all of `lines`, and returns how much was written before an error.
+async fn write_all(file: &File, mut lines: Vec<u8>) -> (usize, Vec<u8>, io::Result<()>) {
+    let mut written = 0;
+    while written < lines.len() {
+        let write = file.write_at(lines.slice(written..), CURRENT_POSITION);
+        let (result, rest) = write.submit().await;
+        lines = rest.into_inner();
+        match result {
+            Ok(0) => return (written, lines, Err(io::ErrorKind::WriteZero.into())),
+            Ok(count) => written += count,
+            // stdout may be non-blocking: whoever shares it decides.
+            Err(error) if is_passing(&error) => tokio::time::sleep(TRANSCRIPT_RETRY).await,
+            Err(error) => return (written, lines, Err(error)),
+        }
+    }
+    (written, lines, Ok(()))
+}
+
+fn is_passing(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted)
+}
+
+fn line_count(lines: &[u8]) -> u64 {
+    lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
+}
