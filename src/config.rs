@@ -137,3 +137,166 @@ impl From<LogLevel> for tracing::Level {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    fn typed(words: &[&str]) -> Result<Config, Failure> {
+        let words = ["chatd"].iter().chain(words);
+        let args = Args::try_parse_from(words).map_err(|error| {
+            let code = u8::try_from(error.exit_code()).expect("a small number");
+            assert_eq!(code, Kind::Usage.number());
+            let told = error.to_string();
+            Failure::new(Kind::Usage, told.lines().next().unwrap_or_default())
+        })?;
+        Config::new(args)
+    }
+
+    /// Reads `text` as a file named `chatd.toml`.
+    fn file(text: &str) -> Result<Options, Failure> {
+        let path = std::env::temp_dir().join(format!(
+            "chatd-config-{}-{:?}.toml",
+            std::process::id(),
+            thread::current().id()
+        ));
+        fs::write(&path, text).expect("a writable directory");
+        let options = read(&path);
+        fs::remove_file(&path).expect("it was just written");
+        options.map_err(|failure| {
+            let message = failure.message.replace(&path.display().to_string(), "chatd.toml");
+            Failure { message, ..failure }
+        })
+    }
+
+    #[test]
+    fn nothing_typed_is_a_server_for_this_machine() {
+        let config = typed(&[]).expect("no option is needed");
+        assert_eq!(config.listen[0].to_string(), LISTEN);
+        assert_eq!(config.listen.len(), 1);
+        assert_eq!(config.workers, cores());
+        assert_eq!((config.admin, config.transcript, config.clients_max), (None, None, None));
+        assert_eq!(config.drain, Duration::from_secs(3));
+        assert_eq!(config.pace, Duration::from_millis(10));
+        assert_eq!(config.log_level, tracing::Level::INFO);
+    }
+
+    #[test]
+    fn every_option_has_one_name_in_both_places() {
+        let words = "--listen 127.0.0.1:1 --listen telnet://[::1]:2 --workers 3 --admin 127.0.0.1:4 \
+             --transcript - --room one --room two --max-clients 5 --slow skip --pace 6 --drain 7 \
+             --log-level debug";
+        let words = ["chatd"].into_iter().chain(words.split_ascii_whitespace());
+        let args = Args::try_parse_from(words).expect("well-formed options");
+        let file = file(
+            r#"listen = ["127.0.0.1:1", "telnet://[::1]:2"]
+            workers = 3
+            admin = "127.0.0.1:4"
+            transcript = "-"
+            room = ["one", "two"]
+            max-clients = 5
+            slow = "skip"
+            pace = 6
+            drain = 7
+            log-level = "debug""#,
+        );
+        assert_eq!(file.as_ref(), Ok(&args.options));
+        let config = Config::new(args).expect("well-formed options");
+        assert_eq!(config.transcript, Some(Transcript::Stdout));
+        assert_eq!(config.slow, SlowPolicy::Skip);
+        assert_eq!((config.workers, config.clients_max), (3, Some(5)));
+    }
+
+    #[test]
+    fn what_is_typed_wins_over_the_file() {
+        let file = file("workers = 2\ndrain = 1\nroom = [\"one\"]").expect("a good file");
+        let args = Args::parse_from(["chatd", "--workers", "1", "--room", "two"]);
+        let options = args.options.over(file);
+        assert_eq!(options.workers.map(|workers| workers.value()), Some(1));
+        assert_eq!(options.drain.map(|drain| drain.value()), Some(1));
+        assert_eq!(options.room, [crate::args::RoomName("two".into())]);
+    }
+
+    #[test]
+    fn usage_errors_say_what_to_write() {
+        for (words, told) in [
+            ("--port 5", "error: unexpected argument '--port' found"),
+            ("--listen 127.0.0.1", r#"has no port: write it as ADDR:PORT"#),
+            ("--listen telnet://127.0.0.1", r#""127.0.0.1" has no port: write it as ADDR:PORT"#),
+            ("--listen 2626", r#""2626" has no port: write it as ADDR:PORT"#),
+            ("--listen ::1", r#""::1" has no port: write it as [ADDR]:PORT"#),
+            ("--listen [::1]", r#""[::1]" has no port: write it as [ADDR]:PORT"#),
+            (
+                "--listen localhost:1",
+                r#""localhost:1" is not an address: write it as ADDR:PORT, both in numbers"#,
+            ),
+            (
+                "--listen 127.0.0.1:65536",
+                r#""127.0.0.1:65536" is not an address: write it as ADDR:PORT, both in numbers"#,
+            ),
+            ("--listen irq://127.0.0.1:1", r#"there is no dialect "irq"; "#),
+            ("--listen [::1]:1 --listen [::1]:1", "error: two listeners on [::1]:1"),
+            ("--admin 127.0.0.1", "has no port: write it as ADDR:PORT"),
+            ("--workers 0", "it is a number from 1 to 62"),
+            ("--workers 63", "it is a number from 1 to 62"),
+            ("--workers two", "it is a number from 1 to 62"),
+            ("--max-clients 0", "it is a number from 1 to "),
+            ("--drain 61", "it is a number from 0 to 60"),
+            ("--pace=-1", "it is a number from 0 to 250"),
+            ("--slow wait", "error: invalid value 'wait' for '--slow <close|skip>'"),
+            ("--log-level all", "error: invalid value 'all' for '--log-level"),
+            (
+                "--room a/b",
+                r#""a/b" cannot name a room: a name is 1 to 20 of A-Z, a-z, 0-9, _ and -"#,
+            ),
+            ("--room=", r#""" cannot name a room"#),
+            ("--room aaaaaaaaaabbbbbbbbbbc", "cannot name a room"),
+        ] {
+            let words: Vec<_> = words.split_ascii_whitespace().collect();
+            let failure = typed(&words).expect_err(told);
+            assert_eq!(failure.kind, Kind::Usage);
+            assert!(failure.message.contains(told), "{words:?}: {failure}");
+        }
+    }
+
+    #[test]
+    fn any_port_may_be_asked_for_twice() {
+        let listen = ["--listen", "127.0.0.1:0"];
+        assert_eq!(typed(&[listen, listen].concat()).expect("two ports").listen.len(), 2);
+    }
+
+    #[test]
+    fn errors_of_the_file_say_where() {
+        for (text, told) in [
+            ("workers = 0", "chatd.toml:1:11: it is a number from 1 to 62"),
+            ("drain = 1\n  workers = -4", "chatd.toml:2:13: it is a number from 1 to 62"),
+            (
+                "listen = [\n  \"127.0.0.1\",\n]",
+                "chatd.toml:1:10: \"127.0.0.1\" has no port: write it as ADDR:PORT",
+            ),
+            ("listen = [\"[::]:1\", \"[::]:1\"]", "chatd.toml:1:10: two listeners on [::]:1"),
+            ("# ä\nröom = 1", "chatd.toml:2:2: "),
+            ("\nport = 5", "chatd.toml:2:1: unknown field `port`, expected one of `listen`, "),
+            ("room = \"x\"", "chatd.toml:1:8: invalid type: string \"x\", expected a sequence"),
+            (
+                "slow = \"wait\"",
+                "chatd.toml:1:8: unknown variant `wait`, expected `close` or `skip`",
+            ),
+            ("workers", "chatd.toml:1:8: "),
+        ] {
+            let failure = file(text).expect_err(told);
+            assert_eq!(failure.kind, Kind::Configuration);
+            assert!(failure.message.starts_with(told), "{text}: {failure}");
+            assert!(!failure.message.contains('\n'), "{text}: {failure}");
+        }
+    }
+
+    #[test]
+    fn a_file_that_is_not_there_is_named() {
+        let failure = typed(&["--config", "/nowhere/chatd.toml"]).expect_err("there is no file");
+        assert_eq!(failure.kind, Kind::Configuration);
+        assert_eq!(failure.message, "/nowhere/chatd.toml: No such file or directory (os error 2)");
+    }
+}

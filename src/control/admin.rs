@@ -182,7 +182,7 @@ mod tests {
                 (get("/"), "404", "/metrics\n"),
                 ("POST /metrics HTTP/1.0\r\n\r\n".to_owned(), "405", "only GET is answered\n"),
                 ("nonsense\r\n\r\n".to_owned(), "400", "\r\n\r\n"),
-                (get(&"/".repeat(ADMIN_REQUEST_LEN_MAX)), "414", "\r\n\r\n"),
+                (get(&"/".repeat(ADMIN_REQUEST_LEN_MAX)), "431", "\r\n\r\n"),
             ] {
                 let asked = ask(addr, request).await;
                 let head = format!("HTTP/1.1 {status} ");

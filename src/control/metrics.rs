@@ -284,7 +284,7 @@ pub(super) mod tests {
         for line in ["sum{worker=\"0\"} 2.000015", "count{worker=\"0\"} 2"] {
             lines.push(format!("chatd_turn_seconds_{line}"));
         }
-        for (bound, count) in [("1e-5", 0), ("2e-5", 1), ("1.0", 1), ("+Inf", 2)] {
+        for (bound, count) in [("0.00001", 0), ("0.00002", 1), ("1.0", 1), ("+Inf", 2)] {
             let labels = format!("{{le=\"{bound}\",worker=\"0\"}}");
             lines.push(format!("chatd_turn_seconds_bucket{labels} {count}"));
         }

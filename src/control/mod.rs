@@ -10,14 +10,11 @@ use std::future;
 use std::io;
 use std::mem;
 use std::net;
-use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant, SystemTime};
 
-use tokio::io::Interest;
-use tokio::io::unix::AsyncFd;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{error, info};
 
@@ -30,7 +27,7 @@ use crate::limits::{DESCRIPTORS_RESERVED, STOP_GRACE, WORKER_CLIENTS_MAX};
 use crate::listener;
 use crate::log::DroppedLines;
 use crate::time::{Clock, Monotonic};
-use crate::uring::{self, Doorbell};
+use crate::uring;
 
 mod admin;
 mod metrics;
@@ -179,7 +176,7 @@ impl Peer {
         };
         Ok(Self {
             id,
-            bells: Doorbells::new(config.peer_count)?,
+            bells: Doorbells::new(id)?,
             hub: Arc::new(Hub::new(config, RandomState::new())),
             clock: Monotonic::starting_at(Instant::now()),
             batch: Batch::default(),
@@ -203,7 +200,6 @@ impl Peer {
 struct Control {
     phase: Rc<Cell<Phase>>,
     peer: Peer,
-    bell: AsyncFd<Bell>,
     signals: Signals,
     ended: UnboundedReceiver<Ended>,
     ended_sender: UnboundedSender<Ended>,
@@ -233,7 +229,6 @@ impl Control {
         // Before anybody can know that the server is there, and want it to stop.
         let signals = Signals::new().map_err(|error| system("signals", &error))?;
         let peer = Peer::new(config, opened).map_err(|error| system("doorbells", &error))?;
-        let bell = Bell::of(&peer).map_err(|error| system("doorbells", &error))?;
         let sources = Sources {
             workers: (0..config.workers).map(|_| Arc::default()).collect(),
             hub: Arc::clone(&peer.hub),
@@ -247,7 +242,6 @@ impl Control {
         Ok(Self {
             phase: Rc::new(Cell::new(Phase::Starting)),
             peer,
-            bell,
             signals,
             ended,
             ended_sender,
@@ -341,7 +335,7 @@ impl Control {
             }
         };
         tokio::select! {
-            () = Bell::heard(&self.bell) => Happening::Rung,
+            () = self.peer.bells.heard() => Happening::Rung,
             Some(ended) = self.ended.recv() => Happening::Ended(ended),
             signal = self.signals.next() => Happening::Signal(signal),
             () = overdue => Happening::Overdue,
@@ -401,27 +395,104 @@ fn peer_id(index: usize) -> PeerId {
     PeerId(u8::try_from(index).expect("there are at most PEERS_MAX peers"))
 }
 
-/// The control thread's doorbell, as the runtime's poller watches it.
-struct Bell(Arc<Doorbell>);
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
 
-impl Bell {
-    fn of(peer: &Peer) -> io::Result<AsyncFd<Self>> {
-        AsyncFd::with_interest(Self(peer.bells.of(peer.id)), Interest::READABLE)
+    use super::*;
+    use crate::args::Args;
+    use clap::Parser;
+
+    fn config(options: &[&str]) -> Config {
+        let typed = ["chatd", "--listen", "127.0.0.1:0", "--drain", "0"];
+        Config::new(Args::parse_from(typed.iter().chain(options))).expect("well-formed options")
     }
 
-    /// Waits until it was rung. The count of the eventfd is left alone: the poller is told of each
-    /// ring (EPOLLET, epoll(7)), and a read could block where two rings became one count.
-    async fn heard(bell: &AsyncFd<Self>) {
-        match bell.readable().await {
-            Ok(mut readable) => readable.clear_ready(),
-            // Only while the runtime shuts down, and then nothing is to be heard.
-            Err(_) => future::pending().await,
+    fn outcome(options: &[&str], run: Run) -> Failure {
+        let config = config(options);
+        run_workers(config, DroppedLines::none(), run).expect_err("the worker fails")
+    }
+
+    /// Ends when the process is over: a worker that cannot be stopped.
+    fn hang(setup: Setup) -> io::Result<()> {
+        let _ = setup.ready.send(Ok(()));
+        loop {
+            setup.bell.wait()?;
         }
     }
-}
 
-impl AsRawFd for Bell {
-    fn as_raw_fd(&self) -> RawFd {
-        self.0.as_raw_fd()
+    #[test]
+    fn what_a_worker_dies_of_chooses_the_exit_code() {
+        let cases: [(Run, Kind, &str); 6] = [
+            (|_| panic!("oh no"), Kind::Broken, "worker 0 ended while it started"),
+            (|_| Ok(()), Kind::Broken, "worker 0 ended while it started"),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::ENOMEM)));
+                    Ok(())
+                },
+                Kind::System,
+                "worker 0 cannot start: Cannot allocate memory (os error 12)",
+            ),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::EPERM)));
+                    Ok(())
+                },
+                Kind::Unavailable,
+                "worker 0 cannot start: Operation not permitted (os error 1)",
+            ),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Ok(()));
+                    panic!("oh no");
+                },
+                Kind::Broken,
+                "worker 0 failed: panicked: oh no",
+            ),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Ok(()));
+                    Ok(())
+                },
+                Kind::Broken,
+                "worker 0 failed: it ended unasked",
+            ),
+        ];
+        for (run, kind, told) in cases {
+            assert_eq!(outcome(&["--workers", "1"], run), Failure::new(kind, told));
+        }
+    }
+
+    #[test]
+    fn leaving_does_not_wait_for_a_worker_that_hangs() {
+        static FAILED: AtomicBool = AtomicBool::new(false);
+        let run: Run = |setup| {
+            if FAILED.swap(true, Ordering::Relaxed) {
+                return hang(setup);
+            }
+            let _ = setup.ready.send(Ok(()));
+            Err(io::Error::other("lost"))
+        };
+        let failure = outcome(&["--workers", "2"], run);
+        assert_eq!(failure.kind, Kind::Broken);
+        assert!(failure.message.ends_with("failed: lost"), "{failure}");
+    }
+
+    #[test]
+    fn tables_are_bounded_by_descriptors_and_by_choice() {
+        let free = 1_000 - DESCRIPTORS_RESERVED;
+        let table = u32::try_from(free).expect("a small number");
+        for (descriptors, workers, asked, expected) in [
+            (1_000, 2, None, (table, 2 * free)),
+            (1_000, 2, Some(10), (10, 10)),
+            (1_000, 2, Some(free + 1), (table, free + 1)),
+            (1_000, 2, Some(100_000), (table, 2 * free)),
+            (10, 2, None, (0, 0)),
+        ] {
+            assert_eq!(client_bounds(descriptors, workers, asked), expected);
+        }
+        let (worker_clients, _) = client_bounds(u64::MAX, 1, None);
+        assert_eq!(u64::from(worker_clients), WORKER_CLIENTS_MAX);
     }
 }

@@ -217,3 +217,149 @@ fn is_passing(error: &io::Error) -> bool {
 fn line_count(lines: &[u8]) -> u64 {
     lines.iter().map(|byte| u64::from(*byte == b'\n')).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::path::PathBuf;
+    use std::thread;
+    use std::time::Duration;
+
+    use super::*;
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// A file of its own for each test, gone afterwards.
+    struct Place(PathBuf);
+
+    impl Place {
+        fn new(name: &str) -> Self {
+            Self(std::env::temp_dir().join(format!("chatd-{name}-{}", std::process::id())))
+        }
+    }
+
+    impl Drop for Place {
+        fn drop(&mut self) {
+            let _ = fs::remove_file(&self.0);
+        }
+    }
+
+    fn in_runtime<T: Send + 'static>(test: impl AsyncFnOnce() -> T + Send + 'static) -> T {
+        thread::spawn(|| tokio_uring::start(test())).join().expect("the test passes")
+    }
+
+    fn soon() -> Instant {
+        Instant::now() + PATIENCE
+    }
+
+    /// Lets the writer go on until `done`.
+    async fn until(mut done: impl FnMut() -> bool) {
+        let deadline = soon();
+        while !done() {
+            assert!(Instant::now() < deadline, "it never came");
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+
+    fn push(transcript: &Transcript, count: usize) {
+        let line = [&[b'x'; 1_023][..], b"\n"].concat();
+        (0..count).for_each(|_| transcript.queue.push(&line));
+    }
+
+    #[test]
+    fn lines_go_to_the_end_of_the_file_under_the_newest_name_of_their_room() {
+        let place = Place::new("transcript-file");
+        fs::write(&place.0, "before\n").expect("a writable directory");
+        let target = config::Transcript::File(place.0.clone());
+        let dropped = in_runtime(async move || {
+            let dropped = Arc::new(Counter::default());
+            let file = open(&target).expect("a writable file");
+            let mut transcript = Transcript::new(file, Arc::clone(&dropped));
+            for name in ["lobby", "garden"] {
+                transcript.apply(&Action::Opened { room: RoomId(0), name });
+                transcript.queue.push(name.as_bytes());
+                transcript.queue.push(b"\n");
+            }
+            assert_eq!(transcript.names[&RoomId(0)], "garden");
+            let message = Message::Said { author: "plato", text: "hi" };
+            transcript.apply(&Action::Say { room: RoomId(1), author: None, message });
+            transcript.finish(soon()).await;
+            dropped.read()
+        });
+        assert_eq!(fs::read_to_string(&place.0).expect("a file"), "before\nlobby\ngarden\n");
+        assert_eq!(dropped, 1, "a line of a room that was never opened");
+    }
+
+    #[test]
+    fn a_pipe_that_nobody_reads_stops_nobody() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let (pushed, dropped, rest) = in_runtime(async move || {
+            let dropped = Arc::new(Counter::default());
+            let file = fs::File::from(std::os::fd::OwnedFd::from(writer));
+            let transcript = Transcript::new(file, Arc::clone(&dropped));
+            push(&transcript, 100);
+            until(|| transcript.queue.lines.borrow().waiting.is_empty()).await;
+            // The pipe holds 64 of the lines; the write of the rest is under way and stays so.
+            let fits = TRANSCRIPT_LEN_MAX / 1_024;
+            push(&transcript, fits);
+            assert_eq!(dropped.read(), 0);
+            push(&transcript, 7);
+            assert_eq!(dropped.read(), 7);
+            let reader = thread::spawn(move || {
+                let mut text = Vec::new();
+                reader.read_to_end(&mut text).map(|_| text)
+            });
+            transcript.finish(soon()).await;
+            (100 + fits as u64, dropped.read(), reader)
+        });
+        let text = rest.join().expect("it does not panic").expect("a readable pipe");
+        assert_eq!(line_count(&text), pushed, "short writes were continued");
+        assert_eq!(dropped, 7);
+    }
+
+    #[test]
+    fn leaving_does_not_wait_for_a_blocked_pipe() {
+        let (reader, writer) = io::pipe().expect("a pipe");
+        in_runtime(async move || {
+            let file = fs::File::from(std::os::fd::OwnedFd::from(writer));
+            let transcript = Transcript::new(file, Arc::default());
+            push(&transcript, 100);
+            until(|| transcript.queue.lines.borrow().waiting.is_empty()).await;
+            transcript.finish(Instant::now()).await;
+        });
+        drop(reader);
+    }
+
+    #[test]
+    fn a_full_disk_costs_the_lines_and_nothing_else() {
+        let lost = in_runtime(async || {
+            let dropped = Arc::new(Counter::default());
+            let file = OpenOptions::new().write(true).open("/dev/full").expect("a device");
+            let transcript = Transcript::new(file, Arc::clone(&dropped));
+            push(&transcript, 3);
+            until(|| dropped.read() == 3).await;
+            push(&transcript, 2);
+            transcript.finish(soon()).await;
+            dropped.read()
+        });
+        assert_eq!(lost, 5);
+    }
+
+    #[test]
+    fn a_pipe_whose_reader_left_costs_the_lines() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        let lost = in_runtime(async move || {
+            let dropped = Arc::new(Counter::default());
+            let file = fs::File::from(std::os::fd::OwnedFd::from(writer));
+            let transcript = Transcript::new(file, Arc::clone(&dropped));
+            push(&transcript, 1);
+            let mut line = [0; 1_024];
+            let read = tokio::task::spawn_blocking(move || reader.read_exact(&mut line));
+            read.await.expect("it does not panic").expect("the first line");
+            push(&transcript, 2);
+            transcript.finish(soon()).await;
+            dropped.read()
+        });
+        assert_eq!(lost, 2);
+    }
+}

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::sync::mpsc::Receiver;
 use std::thread;
 
+use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::chat::PeerId;
@@ -18,9 +19,15 @@ use crate::uring::Doorbell;
 /// What a worker's thread runs: `engine::run`, or a test's stand-in.
 pub(super) type Run = fn(Setup) -> io::Result<()>;
 
-/// The doorbells of all peers, in their order.
+/// What wakes each peer.
 #[derive(Clone, Debug)]
-pub(super) struct Doorbells(Vec<Arc<Doorbell>>);
+pub(super) struct Doorbells {
+    /// The workers', in their order.
+    workers: Vec<Arc<Doorbell>>,
+    /// The control thread's, the last peer's. It waits in a runtime that is woken without a
+    /// descriptor.
+    control: Arc<Notify>,
+}
 
 /// A worker's thread is over.
 #[derive(Debug)]
@@ -32,20 +39,29 @@ pub(super) struct Ended {
 }
 
 impl Doorbells {
-    /// A bell for each of so many peers.
-    pub(super) fn new(peer_count: usize) -> io::Result<Self> {
-        (0..peer_count).map(|_| Doorbell::new().map(Arc::new)).collect::<io::Result<_>>().map(Self)
+    /// A bell for each peer up to `control`, the last.
+    pub(super) fn new(control: PeerId) -> io::Result<Self> {
+        let workers = (0..control.0).map(|_| Doorbell::new().map(Arc::new));
+        Ok(Self { workers: workers.collect::<io::Result<_>>()?, control: Arc::default() })
     }
 
-    /// The bell of `peer`.
-    pub(super) fn of(&self, peer: PeerId) -> Arc<Doorbell> {
-        Arc::clone(&self.0[usize::from(peer.0)])
+    /// The bell of that worker.
+    pub(super) fn of(&self, worker: PeerId) -> Arc<Doorbell> {
+        Arc::clone(&self.workers[usize::from(worker.0)])
+    }
+
+    /// Waits until the control thread is rung for. A ring that nobody waited for is kept.
+    pub(super) async fn heard(&self) {
+        self.control.notified().await;
     }
 }
 
 impl Bells for Doorbells {
     fn ring(&self, peer: PeerId) {
-        self.0[usize::from(peer.0)].ring();
+        match self.workers.get(usize::from(peer.0)) {
+            Some(worker) => worker.ring(),
+            None => self.control.notify_one(),
+        }
     }
 }
 
