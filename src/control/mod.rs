@@ -120,8 +120,7 @@ impl Opened {
         }
         let by_worker = listener::bind(&config.listen, config.workers, config.slow)?;
         let admin = config.admin.map(listener::bind_admin).transpose()?;
-        let transcript = config.transcript.as_ref().map(transcript::open).transpose();
-        let transcript = transcript.map_err(|error| system("the transcript", &error))?;
+        let transcript = config.transcript.as_ref().map(transcript::open).transpose()?;
         Ok(Self { by_worker, admin, transcript, worker_clients, clients })
     }
 

@@ -23,6 +23,7 @@ use crate::chat::{Action, Message, RoomId};
 use crate::config;
 use crate::dialect::Dialect;
 use crate::engine::stats::Counter;
+use crate::failure::{Failure, Kind};
 use crate::limits::{TRANSCRIPT_COMPLAINT_INTERVAL, TRANSCRIPT_LEN_MAX, TRANSCRIPT_RETRY};
 use crate::log::Stamp;
 
@@ -34,11 +35,17 @@ const CURRENT_POSITION: u64 = u64::MAX;
 const WORDS: Dialect = Dialect::Telnet;
 
 /// Opens the file that the operator named.
-pub(super) fn open(target: &config::Transcript) -> io::Result<fs::File> {
-    match target {
-        config::Transcript::Stdout => Ok(io::stdout().as_fd().try_clone_to_owned()?.into()),
-        config::Transcript::File(path) => OpenOptions::new().append(true).create(true).open(path),
-    }
+pub(super) fn open(target: &config::Transcript) -> Result<fs::File, Failure> {
+    let (opened, name) = match target {
+        config::Transcript::Stdout => {
+            (io::stdout().as_fd().try_clone_to_owned().map(fs::File::from), "stdout".into())
+        }
+        config::Transcript::File(path) => {
+            (OpenOptions::new().append(true).create(true).open(path), path.to_string_lossy())
+        }
+    };
+    opened
+        .map_err(|error| Failure::new(Kind::System, format_args!("the transcript {name}: {error}")))
 }
 
 /// The side that the actions come to.
@@ -65,6 +72,8 @@ struct Queue {
 struct Lines {
     /// Whole lines, `TRANSCRIPT_LEN_MAX` bytes at most.
     waiting: Vec<u8>,
+    /// How many lines the writer has taken and not dealt with yet.
+    under_way: u64,
     /// No more will come.
     closed: bool,
     complained: Option<Instant>,
@@ -117,8 +126,9 @@ impl Transcript {
     pub(super) async fn finish(mut self, deadline: Instant) {
         self.queue.close();
         if tokio::time::timeout_at(deadline.into(), &mut self.writer).await.is_err() {
-            let lost = self.queue.take().map_or(0, |lines| line_count(&lines));
-            warn!(waiting = lost, "the transcript is left unfinished");
+            let lines = self.queue.lines.borrow();
+            let waiting = lines.under_way + line_count(&lines.waiting);
+            warn!(waiting, "the transcript is left unfinished");
         }
     }
 }
@@ -154,8 +164,10 @@ impl Queue {
     /// Waits for lines; `None` when no more will come.
     async fn next(&self) -> Option<Vec<u8>> {
         loop {
-            if let Some(lines) = self.take() {
-                return Some(lines);
+            let taken = self.take();
+            self.lines.borrow_mut().under_way = taken.as_deref().map_or(0, line_count);
+            if taken.is_some() {
+                return taken;
             }
             if self.lines.borrow().closed {
                 return None;
