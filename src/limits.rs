@@ -7,6 +7,58 @@ pub const PEERS_MAX: usize = 63;
 /// Workers: every peer but the control thread.
 pub const WORKERS_MAX: usize = PEERS_MAX - 1;
 
+/// Listeners. Each costs a socket and an accept under way on every worker.
+pub const LISTENERS_MAX: usize = 16;
+
+/// Bytes of SO_SNDBUF of a client's socket. The kernel doubles it for its own needs (socket(7)), so
+/// that a reader who stands still holds at most 64 KiB of kernel memory, and half of that is text.
+pub const SEND_BUFFER_LEN: usize = 32 << 10;
+/// Connections that wait to be accepted, where /proc/sys/net/core/somaxconn cannot be read: the
+/// kernel's own default since 5.4.
+pub const BACKLOG_FALLBACK: i32 = 4_096;
+/// Silence after which the kernel asks whether the other end is there: shorter than the time for
+/// which home routers remember an idle connection.
+pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
+/// How long such a question waits for its answer.
+pub const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
+/// Questions without an answer after which the connection is given up.
+pub const KEEPALIVE_COUNT: u32 = 3;
+/// How long sent bytes may stay unacknowledged, or unsendable because the other end's window is
+/// zero, before the kernel gives the connection up (TCP_USER_TIMEOUT, tcp(7)). It also ends a peer
+/// that stopped reading, so it is longer than the 10 s after which a slow reader is closed by
+/// policy; and with keepalive it, not the count, says when a silent peer is given up.
+pub const USER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// The default least time between two sweeps of a busy room, in milliseconds.
+pub const PACE_MS: u64 = 10;
+/// The most that may be chosen for it: people notice a quarter of a second.
+pub const PACE_MS_MAX: u64 = 250;
+/// The default time given to clients and to the transcript when the server stops, in seconds.
+pub const DRAIN_S: u64 = 3;
+/// The most that may be chosen for it: service managers kill after 90 s.
+pub const DRAIN_S_MAX: u64 = 60;
+/// What may pass on top of the drain time before the process leaves without the others: for a worker
+/// to see that the time is over, and for the transcript to write the last lines.
+pub const STOP_GRACE: Duration = Duration::from_millis(250);
+
+/// Bytes of transcript that may wait for the writer; as much may be on its way to the file.
+pub const TRANSCRIPT_LEN_MAX: usize = 1 << 20;
+/// The least time between two log lines about lost transcript lines.
+pub const TRANSCRIPT_COMPLAINT_INTERVAL: Duration = Duration::from_secs(60);
+/// How long to wait when the transcript cannot take bytes just now and there is nothing to poll.
+pub const TRANSCRIPT_RETRY: Duration = Duration::from_millis(100);
+/// Log lines that may wait for stderr. About 100 bytes each.
+pub const LOG_LINES_MAX: usize = 8_192;
+
+/// Connections to the admin endpoint at a time; further ones wait in its backlog.
+pub const ADMIN_CONNECTIONS_MAX: usize = 16;
+/// How long the head of an admin request may take.
+pub const ADMIN_HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long one admin request with its answer may take.
+pub const ADMIN_REQUEST_TIMEOUT: Duration = Duration::from_secs(15);
+/// Bytes of an admin request's head: the least that hyper allows.
+pub const ADMIN_REQUEST_LEN_MAX: usize = 8_192;
+
 /// The longest line, in bytes without its end and without telnet commands. Twice what IRC allows;
 /// a longer one is refused whole, never cut.
 pub const LINE_LEN_MAX: usize = 1024;
@@ -84,8 +136,6 @@ pub const FANOUT_QUANTUM_LEN: u64 = 1 << 20;
 pub const SMALL_ROOM_LEN: usize = 64;
 /// Sends to one large room before the next has its turn.
 pub const SWEEP_SLICE: u32 = 64;
-/// The least time from one sweep of a busy room to the next, unless the operator says otherwise.
-pub const PACE: Duration = Duration::from_millis(10);
 
 /// Bytes of a chunk of a feed. More than the longest line, and a page.
 pub const CHUNK_LEN: u32 = 4_096;

@@ -1,3 +1,34 @@
 //! The server's binary.
 
-fn main() {}
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use chatd::args::Args;
+use chatd::config::Config;
+use chatd::control;
+use chatd::failure::Failure;
+use chatd::log::Log;
+
+fn main() -> ExitCode {
+    match start(Args::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            // Where nobody can be told, the exit code has to do.
+            let _ = writeln!(io::stderr(), "{failure}");
+            failure.exit_code()
+        }
+    }
+}
+
+fn start(args: Args) -> Result<(), Failure> {
+    let check_config = args.check_config;
+    let config = Config::new(args)?;
+    if check_config {
+        let _ = writeln!(io::stdout(), "ok");
+        return Ok(());
+    }
+    let log = Log::open(config.log_level);
+    control::run(config, log.dropped())
+}

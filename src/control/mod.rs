@@ -1,0 +1,516 @@
+//! The control plane: starts the workers, watches them, and stops them.
+//!
+//! One thread, tokio-uring's runtime: signals, the admin endpoint and the transcript live on it. It
+//! is the last peer of the hub, an observer where a transcript is wanted. It decides nothing about
+//! the chat, and no client ever waits for it.
+
+use std::cell::Cell;
+use std::collections::hash_map::RandomState;
+use std::future;
+use std::io;
+use std::mem;
+use std::net;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver};
+use std::time::{Duration, Instant, SystemTime};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tracing::{error, info};
+
+use crate::chat::{self, Event, PeerId, PeerSet};
+use crate::config::Config;
+use crate::engine::{self, Parts, Seats, Setup};
+use crate::failure::{Failure, Kind};
+use crate::hub::{Batch, Bells, Hub, Outbox};
+use crate::limits::{ACCEPT_LANES, REFUSAL_SLOTS, SLOTS_MAX, STOP_GRACE};
+use crate::listener::{self, Bound};
+use crate::log::DroppedLines;
+use crate::time::{Clock, Monotonic};
+use crate::uring;
+
+mod admin;
+mod metrics;
+mod signal;
+mod transcript;
+mod workers;
+
+use admin::Admin;
+use metrics::Sources;
+use signal::Signals;
+use transcript::Transcript;
+use workers::{Doorbells, Ended, Run};
+
+/// Where the process stands. It goes forward only, and may skip `Serving`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Phase {
+    /// Addresses are bound and workers start. Who connects waits in a backlog.
+    Starting,
+    /// Every worker accepts.
+    Serving,
+    /// The core was told to stop: workers say goodbye and end, within the drain time. A second signal
+    /// ends the process at once.
+    Stopping,
+}
+
+/// Runs the server until a signal stops it.
+///
+/// # Errors
+/// What kept it from starting, or broke it.
+pub fn run(config: Config, log: DroppedLines) -> Result<(), Failure> {
+    run_workers(config, log, engine::run)
+}
+
+fn run_workers(config: Config, log: DroppedLines, run: Run) -> Result<(), Failure> {
+    uring::check().map_err(|error| Failure::new(Kind::Unavailable, error))?;
+    let opened = Opened::new(&config)?;
+    let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())
+        .map_err(|error| system("the control plane's ring", &error))?;
+    let outcome = runtime.block_on(serve(&config, opened, log, run));
+    // The process ends now. Dropping the runtime would wait for a write that may never finish.
+    mem::forget(runtime);
+    outcome
+}
+
+async fn serve(
+    config: &Config,
+    mut opened: Opened,
+    log: DroppedLines,
+    run: Run,
+) -> Result<(), Failure> {
+    let mut control = Control::new(config, &mut opened, log)?;
+    let workers = engine::Config {
+        clients_max: opened.worker_clients,
+        listener_count: count(config.listen.len()),
+        pace: config.pace,
+        drain: config.drain,
+    };
+    opened.tell(&workers);
+    if let Some(listener) = opened.admin {
+        control.start_admin(listener);
+    }
+    let seats = Arc::new(Seats::new(opened.clients));
+    let workers = control.start_workers(opened.by_worker, workers, &seats, run)?;
+    control.serve(workers).await
+}
+
+fn system(what: &str, error: &io::Error) -> Failure {
+    Failure::new(Kind::System, format_args!("{what}: {error}"))
+}
+
+/// What the operating system has to give before anything starts.
+struct Opened {
+    by_worker: Vec<Vec<Bound>>,
+    admin: Option<net::TcpListener>,
+    transcript: Option<std::fs::File>,
+    /// Clients each worker may hold.
+    worker_clients: u32,
+    /// Clients in all.
+    clients: u32,
+}
+
+impl Opened {
+    fn new(config: &Config) -> Result<Self, Failure> {
+        let descriptors = uring::raise_descriptor_limit()
+            .map_err(|error| system("the limit of open files", &error))?;
+        let (worker_clients, clients) =
+            client_bounds(descriptors, config.listen.len(), config.workers, config.clients_max);
+        if worker_clients == 0 {
+            let message =
+                format!("the limit of open files, {descriptors}, leaves no client a place");
+            return Err(Failure::new(Kind::System, message));
+        }
+        let by_worker = listener::bind(&config.listen, config.workers, config.slow)?;
+        let admin = config.admin.map(listener::bind_admin).transpose()?;
+        let transcript = config.transcript.as_ref().map(transcript::open).transpose()?;
+        Ok(Self { by_worker, admin, transcript, worker_clients, clients })
+    }
+
+    /// Tells what was bound and what the workers will take, before the first client is let in.
+    fn tell(&self, config: &engine::Config) {
+        for bound in self.by_worker.first().into_iter().flatten() {
+            info!(dialect = %bound.listener.dialect, addr = %bound.addr, "listening");
+        }
+        if let Some(Ok(addr)) = self.admin.as_ref().map(net::TcpListener::local_addr) {
+            info!(%addr, "listening admin");
+        }
+        let mut bytes_all = 0;
+        for pool in engine::memory_budget(config) {
+            let (count, bytes) = (pool.count, pool.len);
+            info!(pool = pool.name, count, bytes, "memory of each worker");
+            bytes_all += bytes;
+        }
+        let workers = self.by_worker.len();
+        let bytes = bytes_all * workers as u64;
+        info!(workers, bytes, clients = self.clients, "memory of all workers");
+    }
+}
+
+/// How many clients a worker's ring has slots for, and how many there may be in all. The kernel
+/// spreads connections by chance, so that one worker may get them all. A ring's table may be as large
+/// as the limit of open files (io_sqe_files_register); what it holds does not count towards that.
+fn client_bounds(
+    descriptors: u64,
+    listeners: usize,
+    workers: usize,
+    asked: Option<u64>,
+) -> (u32, u32) {
+    let slots = u32::try_from(descriptors).unwrap_or(u32::MAX).min(SLOTS_MAX);
+    let table = slots.saturating_sub(REFUSAL_SLOTS + count(listeners) * ACCEPT_LANES);
+    let all = table.saturating_mul(count(workers));
+    let clients = asked.and_then(|asked| u32::try_from(asked).ok()).unwrap_or(u32::MAX).min(all);
+    (table.min(clients), clients)
+}
+
+fn count(few: usize) -> u32 {
+    u32::try_from(few).expect("bounded far below by limits.rs")
+}
+
+/// The control thread's end of the hub.
+struct Peer {
+    id: PeerId,
+    hub: Arc<Hub>,
+    bells: Doorbells,
+    clock: Monotonic,
+    batch: Batch,
+    outbox: Outbox,
+}
+
+impl Peer {
+    fn new(config: &Config, opened: &Opened) -> io::Result<Self> {
+        let id = peer_id(config.workers);
+        let observers = if opened.transcript.is_some() { PeerSet::one(id) } else { PeerSet(0) };
+        let config = chat::Config {
+            peer_count: config.workers + 1,
+            observers,
+            rooms: config.rooms.clone(),
+            clients_max: opened.clients as usize,
+        };
+        Ok(Self {
+            id,
+            bells: Doorbells::new(id)?,
+            hub: Arc::new(Hub::new(config, RandomState::new())),
+            clock: Monotonic::starting_at(Instant::now()),
+            batch: Batch::default(),
+            outbox: Outbox::default(),
+        })
+    }
+
+    /// Hands in what there is, wakes whom it concerns, and takes what the others did.
+    fn exchange(&mut self, transcript: Option<&mut Transcript>) {
+        let Self { id, hub, bells, clock, batch, outbox } = self;
+        let exchanged = hub.exchange(*id, clock.now(), batch, outbox);
+        bells.ring_all(exchanged.wake);
+        if let Some(transcript) = transcript {
+            outbox.iter().for_each(|action| transcript.apply(&action));
+        }
+        outbox.clear();
+    }
+}
+
+/// The control thread.
+struct Control {
+    phase: Rc<Cell<Phase>>,
+    peer: Peer,
+    signals: Signals,
+    ended: UnboundedReceiver<Ended>,
+    ended_sender: UnboundedSender<Ended>,
+    /// Workers that have not ended.
+    running: usize,
+    transcript: Option<Transcript>,
+    sources: Sources,
+    drain: Duration,
+    /// When it stops waiting for the others; from the moment when it stops.
+    deadline: Option<Instant>,
+}
+
+/// What the control thread waits for.
+enum Happening {
+    Rung,
+    Ended(Ended),
+    Signal(u8),
+    Overdue,
+}
+
+/// A worker, and where it tells that it is ready.
+type Ready = (PeerId, Receiver<io::Result<()>>);
+
+impl Control {
+    /// Makes everything but the workers, and says what was bound.
+    fn new(config: &Config, opened: &mut Opened, log: DroppedLines) -> Result<Self, Failure> {
+        // Before anybody can know that the server is there, and want it to stop.
+        let signals = Signals::new().map_err(|error| system("signals", &error))?;
+        let peer = Peer::new(config, opened).map_err(|error| system("doorbells", &error))?;
+        let sources = Sources {
+            workers: (0..config.workers).map(|_| Arc::default()).collect(),
+            hub: Arc::clone(&peer.hub),
+            control: Arc::default(),
+            log,
+            started: SystemTime::now(),
+        };
+        let dropped = Arc::clone(&sources.control.transcript_dropped);
+        let transcript = opened.transcript.take().map(|file| Transcript::new(file, dropped));
+        let (ended_sender, ended) = unbounded_channel();
+        Ok(Self {
+            phase: Rc::new(Cell::new(Phase::Starting)),
+            peer,
+            signals,
+            ended,
+            ended_sender,
+            running: 0,
+            transcript,
+            sources,
+            drain: config.drain,
+            deadline: None,
+        })
+    }
+
+    fn start_admin(&self, listener: net::TcpListener) {
+        let admin = Admin { phase: Rc::clone(&self.phase), sources: self.sources.clone() };
+        tokio_uring::spawn(admin::serve(listener, admin));
+    }
+
+    /// Starts a thread for each worker, without waiting for them.
+    fn start_workers(
+        &mut self,
+        by_worker: Vec<Vec<Bound>>,
+        config: engine::Config,
+        seats: &Arc<Seats>,
+        run: Run,
+    ) -> Result<Vec<Ready>, Failure> {
+        let mut all = Vec::with_capacity(by_worker.len());
+        for (index, bound) in by_worker.into_iter().enumerate() {
+            let peer = peer_id(index);
+            let (ready, receiver) = mpsc::channel();
+            let listeners = bound.iter().map(|bound| bound.listener).collect();
+            let parts = Parts {
+                peer,
+                hub: Arc::clone(&self.peer.hub),
+                bells: Arc::new(self.peer.bells.clone()),
+                stats: Arc::clone(&self.sources.workers[index]),
+                seats: Arc::clone(seats),
+                config,
+                listeners,
+            };
+            let setup = Setup {
+                parts,
+                sockets: bound.into_iter().map(|bound| bound.socket).collect(),
+                bell: self.peer.bells.of(peer),
+                clock: self.peer.clock,
+                ready,
+            };
+            workers::start(setup, run, self.ended_sender.clone())
+                .map_err(|error| system("a worker's thread", &error))?;
+            self.running += 1;
+            all.push((peer, receiver));
+        }
+        Ok(all)
+    }
+
+    /// Serves until all workers have ended, and the transcript is written.
+    async fn serve(mut self, workers: Vec<Ready>) -> Result<(), Failure> {
+        let mut outcome = self.wait_ready(workers);
+        while self.running > 0 {
+            match self.next().await {
+                Happening::Rung => self.exchange(),
+                Happening::Ended(ended) => outcome = outcome.and(self.on_ended(&ended)),
+                Happening::Signal(signal) if self.phase.get() == Phase::Stopping => {
+                    return Err(killed(signal));
+                }
+                Happening::Signal(signal) => {
+                    info!(signal, "stopping");
+                    self.stop();
+                }
+                Happening::Overdue => {
+                    outcome = outcome.and(Err(self.overdue()));
+                    break;
+                }
+            }
+        }
+        self.exchange();
+        self.finish_transcript().await?;
+        outcome
+    }
+
+    /// Waits until each worker accepts. Nothing else goes on yet, so the thread may block.
+    fn wait_ready(&mut self, workers: Vec<Ready>) -> Result<(), Failure> {
+        for (peer, ready) in workers {
+            if let Err(failure) = workers::wait_ready(peer, &ready) {
+                error!("{failure}");
+                self.stop();
+                return Err(failure);
+            }
+        }
+        self.phase.set(Phase::Serving);
+        info!("serving");
+        Ok(())
+    }
+
+    async fn next(&mut self) -> Happening {
+        let overdue = async {
+            match self.deadline {
+                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                None => future::pending().await,
+            }
+        };
+        tokio::select! {
+            () = self.peer.bells.heard() => Happening::Rung,
+            Some(ended) = self.ended.recv() => Happening::Ended(ended),
+            signal = self.signals.next() => Happening::Signal(signal),
+            () = overdue => Happening::Overdue,
+        }
+    }
+
+    /// Tells the core to stop, once.
+    fn stop(&mut self) {
+        if self.phase.replace(Phase::Stopping) == Phase::Stopping {
+            return;
+        }
+        self.deadline = Some(Instant::now() + self.drain + STOP_GRACE);
+        self.peer.batch.push(Event::Stop);
+        self.exchange();
+    }
+
+    /// A worker's end is as it should be only while the server stops; else its clients are gone, and
+    /// with them what the others believe.
+    fn on_ended(&mut self, ended: &Ended) -> Result<(), Failure> {
+        self.running -= 1;
+        let worker = ended.peer.0;
+        let cause = match &ended.result {
+            Ok(()) if self.phase.get() == Phase::Stopping => return Ok(()),
+            Ok(()) => "it ended unasked".to_owned(),
+            Err(error) => error.to_string(),
+        };
+        self.sources.control.worker_failures.add(1);
+        error!(worker, cause, "worker failed");
+        self.stop();
+        Err(Failure::new(Kind::Broken, format_args!("worker {worker} failed: {cause}")))
+    }
+
+    fn overdue(&self) -> Failure {
+        error!(workers = self.running, "workers do not end");
+        Failure::new(Kind::Broken, format_args!("{} workers did not end in time", self.running))
+    }
+
+    fn exchange(&mut self) {
+        self.peer.exchange(self.transcript.as_mut());
+    }
+
+    async fn finish_transcript(&mut self) -> Result<(), Failure> {
+        let deadline = self.deadline.unwrap_or_else(Instant::now);
+        let Some(transcript) = self.transcript.take() else { return Ok(()) };
+        tokio::select! {
+            () = transcript.finish(deadline) => Ok(()),
+            signal = self.signals.next() => Err(killed(signal)),
+        }
+    }
+}
+
+fn killed(signal: u8) -> Failure {
+    Failure::new(Kind::Killed(signal), format_args!("ended at once by signal {signal}"))
+}
+
+fn peer_id(index: usize) -> PeerId {
+    PeerId(u8::try_from(index).expect("there are at most PEERS_MAX peers"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+    use crate::args::Args;
+    use clap::Parser;
+
+    fn config(options: &[&str]) -> Config {
+        let typed = ["chatd", "--listen", "127.0.0.1:0", "--drain", "0"];
+        Config::new(Args::parse_from(typed.iter().chain(options))).expect("well-formed options")
+    }
+
+    fn outcome(options: &[&str], run: Run) -> Failure {
+        let config = config(options);
+        run_workers(config, DroppedLines::none(), run).expect_err("the worker fails")
+    }
+
+    /// Ends when the process is over: a worker that cannot be stopped.
+    fn hang(setup: Setup) -> io::Result<()> {
+        let _ = setup.ready.send(Ok(()));
+        loop {
+            setup.bell.wait()?;
+        }
+    }
+
+    #[test]
+    fn what_a_worker_dies_of_chooses_the_exit_code() {
+        let cases: [(Run, Kind, &str); 6] = [
+            (|_| panic!("oh no"), Kind::Broken, "worker 0 ended while it started"),
+            (|_| Ok(()), Kind::Broken, "worker 0 ended while it started"),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::ENOMEM)));
+                    Ok(())
+                },
+                Kind::System,
+                "worker 0 cannot start: Cannot allocate memory (os error 12)",
+            ),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::EPERM)));
+                    Ok(())
+                },
+                Kind::Unavailable,
+                "worker 0 cannot start: Operation not permitted (os error 1)",
+            ),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Ok(()));
+                    panic!("oh no");
+                },
+                Kind::Broken,
+                "worker 0 failed: panicked: oh no",
+            ),
+            (
+                |setup| {
+                    let _ = setup.ready.send(Ok(()));
+                    Ok(())
+                },
+                Kind::Broken,
+                "worker 0 failed: it ended unasked",
+            ),
+        ];
+        for (run, kind, told) in cases {
+            assert_eq!(outcome(&["--workers", "1"], run), Failure::new(kind, told));
+        }
+    }
+
+    #[test]
+    fn leaving_does_not_wait_for_a_worker_that_hangs() {
+        static FAILED: AtomicBool = AtomicBool::new(false);
+        let run: Run = |setup| {
+            if FAILED.swap(true, Ordering::Relaxed) {
+                return hang(setup);
+            }
+            let _ = setup.ready.send(Ok(()));
+            Err(io::Error::other("lost"))
+        };
+        let failure = outcome(&["--workers", "2"], run);
+        assert_eq!(failure.kind, Kind::Broken);
+        assert!(failure.message.ends_with("failed: lost"), "{failure}");
+    }
+
+    #[test]
+    fn tables_are_bounded_by_descriptors_and_by_choice() {
+        let table = 1_000 - REFUSAL_SLOTS - ACCEPT_LANES;
+        for (descriptors, workers, asked, expected) in [
+            (1_000, 2, None, (table, 2 * table)),
+            (1_000, 2, Some(10), (10, 10)),
+            (1_000, 2, Some(u64::from(table) + 1), (table, table + 1)),
+            (1_000, 2, Some(u64::MAX), (table, 2 * table)),
+            (10, 2, None, (0, 0)),
+        ] {
+            assert_eq!(client_bounds(descriptors, 1, workers, asked), expected);
+        }
+        let (clients, _) = client_bounds(u64::MAX, 2, 1, None);
+        assert_eq!(clients + REFUSAL_SLOTS + 2 * ACCEPT_LANES, SLOTS_MAX);
+    }
+}
