@@ -12,7 +12,7 @@
 
 pub mod args;
 mod audit;
-pub mod bench;
+mod bench;
 mod clock;
 pub mod limits;
 mod receive;

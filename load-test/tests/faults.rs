@@ -98,7 +98,7 @@ fn broadcast(
     let others = members.iter_mut().filter(|member| member.addr != author && member.room == room);
     for member in others {
         *delivery += 1;
-        let due = manners == Manners::Faulty && *delivery % FAULT_EVERY == 0;
+        let due = manners == Manners::Faulty && delivery.is_multiple_of(FAULT_EVERY);
         let bytes = match (*delivery / FAULT_EVERY) % 5 {
             _ if !due => line.to_vec(),
             0 => vec![],
@@ -130,14 +130,14 @@ fn foreign(line: &[u8]) -> Vec<u8> {
     [OTHER, line].concat()
 }
 
-/// 40 clients, 4 of them senders, 100 lines/s for 2 s after a warm-up of a tenth of that.
+/// 40 clients, 4 of them senders, 200 lines/s for 1 s after a warm-up of a tenth of that.
 fn scenario(rooms: u32, threads: usize) -> Scenario {
-    let group = Group { clients: 40, rooms, senders: 4, rate: 100, ..Group::default() };
+    let group = Group { clients: 40, rooms, senders: 4, rate: 200, ..Group::default() };
     Scenario {
         groups: vec![group],
-        warmup: Duration::from_millis(200),
-        duration: Duration::from_secs(2),
-        grace: Duration::from_secs(2),
+        warmup: Duration::from_millis(100),
+        duration: Duration::from_secs(1),
+        grace: Duration::from_secs(1),
         threads,
         ..Scenario::default()
     }
