@@ -80,7 +80,7 @@ struct RunArguments {
     /// With --target: whose CPU time and memory to report
     #[arg(long, value_name = "PID", requires = "target")]
     server_pid: Option<u32>,
-    /// Connect from this address; above 20,000 clients also from those after it
+    /// Connect from this address; on loopback, 10,000 clients each from it and those after it
     #[arg(long, value_name = "IP")]
     source: Option<Ipv4Addr>,
     /// Write the report there too; -: only the report, on standard output
@@ -109,6 +109,8 @@ impl Arguments {
 
 impl RunArguments {
     fn execute(self) -> Result<bool, Failure> {
+        let scenario = self.scenario();
+        scenario.check()?;
         let server = if self.target.is_none() { Some(self.start_server()?) } else { None };
         pin(&self.pin)?;
         let pid = server.as_ref().map(Server::pid).or(self.server_pid);
@@ -116,7 +118,6 @@ impl RunArguments {
         let target = server.as_ref().map(Server::addr).or(self.target);
         let target = target.expect("a server was started if there is no target");
 
-        let scenario = self.scenario();
         let json_only = self.json.as_deref() == Some(Path::new("-"));
         let speaks = !self.quiet && !json_only;
         if speaks {
@@ -137,7 +138,7 @@ impl RunArguments {
 
     fn start_server(&self) -> Result<Server, Failure> {
         let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
-        start_chatd(&program, self.workers, self.pin_server)
+        start_chatd(&program, self.workers, self.pin_server.as_slice())
     }
 
     fn scenario(&self) -> Scenario {
@@ -188,14 +189,10 @@ impl RunArguments {
 }
 
 /// Starts chatd on a port of its choice.
-pub(crate) fn start_chatd(
-    program: &Path,
-    workers: u32,
-    cpu: Option<usize>,
-) -> Result<Server, Failure> {
+pub(crate) fn start_chatd(program: &Path, workers: u32, cpus: &[usize]) -> Result<Server, Failure> {
     let workers = workers.to_string();
     let arguments = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
-    Server::start(program, &arguments, cpu)
+    Server::start(program, &arguments, cpus)
 }
 
 /// A number that no other run on the same server is likely to have.

@@ -8,7 +8,7 @@ mod load;
 mod table;
 
 use crate::args::{parse_duration, write_json};
-use crate::server::{locate, pin};
+use crate::server::{locate, own_cpus, pin};
 use crate::{Failure, usage};
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -94,6 +94,8 @@ struct Bench<'a> {
     arguments: &'a BenchArguments,
     chatd: Option<PathBuf>,
     floor: Option<PathBuf>,
+    /// All cores, for a server with several workers.
+    cpus: Vec<usize>,
 }
 
 /// Runs the scenarios one after the other. True if no run had a fault.
@@ -116,7 +118,7 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<bool, Failure> {
 
 impl<'a> Bench<'a> {
     fn new(arguments: &'a BenchArguments) -> Result<Self, Failure> {
-        let mut bench = Self { arguments, chatd: None, floor: None };
+        let mut bench = Self { arguments, chatd: None, floor: None, cpus: own_cpus()? };
         let presets = bench.presets();
         let given_or_found =
             |given: &Option<PathBuf>, name| given.clone().map_or_else(|| locate(name), Ok);

@@ -7,7 +7,7 @@
 
 use crate::audit::{Audit, Faults, Totals, Where};
 use crate::clock::now_ns;
-use crate::limits::{CLIENTS_PER_ADDRESS_MAX, EVENTS_MAX, READ_LEN};
+use crate::limits::{CLIENTS_PER_ADDRESS_MAX, CLIENTS_PER_BOUND_ADDRESS_MAX, EVENTS_MAX, READ_LEN};
 use crate::scenario::{Plan, Protocol};
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
@@ -208,16 +208,16 @@ impl Receiver {
     }
 
     /// The address to connect from. All of 127.0.0.0/8 is local, so on loopback more clients than
-    /// one address has ports for are spread over several.
+    /// one address has ports for are spread over several, elsewhere in each run: the ports of an
+    /// earlier one may still be in TIME_WAIT.
     fn source(&self, client: u32) -> Option<Ipv4Addr> {
-        let addresses = self.plan.client_count.div_ceil(CLIENTS_PER_ADDRESS_MAX);
-        let chosen = self.plan.scenario.connect.source;
         let loopback = self.target.is_ipv4() && self.target.ip().is_loopback();
-        if addresses < 2 || !loopback {
-            return chosen;
-        }
-        let first = chosen.unwrap_or(Ipv4Addr::new(127, 0, 0, 2));
-        Some(Ipv4Addr::from_bits(first.to_bits() + client % addresses))
+        let many = loopback && self.plan.client_count > CLIENTS_PER_ADDRESS_MAX;
+        let chosen = self.plan.scenario.connect.source;
+        let first = chosen.or_else(|| many.then(|| loopback_address(self.plan.scenario.run)))?;
+        let addresses = self.plan.client_count.div_ceil(CLIENTS_PER_BOUND_ADDRESS_MAX);
+        let offset = if first.is_loopback() { client % addresses } else { 0 };
+        Some(Ipv4Addr::from_bits(first.to_bits() + offset))
     }
 
     fn wait(&mut self, events: &mut Events, until_ns: u64) -> Result<(), Failure> {
@@ -384,6 +384,12 @@ impl Receiver {
     fn number(&self, index: usize) -> u32 {
         client_number(self.thread + index * self.plan.scenario.threads)
     }
+}
+
+/// The first of 256 addresses in 127.0.0.0/8, chosen by the bits of `run`.
+pub(crate) fn loopback_address(run: u32) -> Ipv4Addr {
+    let [_, _, high, low] = run.to_be_bytes();
+    Ipv4Addr::new(127, high.clamp(1, 254), low, 1)
 }
 
 /// `You are in NAME ..` or `You are alone in NAME ..`.

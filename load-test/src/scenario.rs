@@ -110,6 +110,13 @@ impl Default for Group {
     }
 }
 
+impl Scenario {
+    /// Refuses what cannot work or would not fit, before anything is started for it.
+    pub fn check(&self) -> Result<(), Failure> {
+        Plan::new(self.clone()).map(|_| ())
+    }
+}
+
 /// A scenario, checked and numbered.
 #[derive(Debug)]
 pub(crate) struct Plan {

@@ -24,17 +24,17 @@ pub struct Server {
 }
 
 impl Server {
-    /// Starts `program` and waits until it says on stderr where it listens. `cpu`: the only core it
-    /// may use.
+    /// Starts `program` and waits until it says on stderr where it listens. `cpus`: the cores it
+    /// may use; if none is named, those of this thread.
     pub fn start<A: AsRef<OsStr>>(
         program: &Path,
         arguments: &[A],
-        cpu: Option<usize>,
+        cpus: &[usize],
     ) -> Result<Self, Failure> {
         let name = program.display().to_string();
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let child = with_affinity(cpu.as_slice(), || command.spawn())?;
+        let child = with_affinity(cpus, || command.spawn())?;
         let mut child = child.map_err(|error| failed(&format!("starting {name}"), &error))?;
         let stderr = child.stderr.take().expect("it was asked for");
         let (heard, listening) = channel();
@@ -274,6 +274,12 @@ pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
         .map_err(|error| usage(format!("binding to the CPUs {cpus:?}: {error}")))
 }
 
+/// The cores this thread may use.
+pub(crate) fn own_cpus() -> Result<Vec<usize>, Failure> {
+    let own = sched_getaffinity(None).map_err(|error| failed("reading the CPU mask", &error))?;
+    Ok((0..CpuSet::MAX_CPU).filter(|cpu| own.is_set(*cpu)).collect())
+}
+
 /// Calls `start` bound to the cores: a child inherits them with its first instruction.
 fn with_affinity<T>(cpus: &[usize], start: impl FnOnce() -> T) -> Result<T, Failure> {
     let own = sched_getaffinity(None).map_err(|error| failed("reading the CPU mask", &error))?;
@@ -331,7 +337,7 @@ mod tests {
     #[test]
     fn a_server_that_leaves_is_reported_with_its_log() {
         let script = ["-c", "echo no ring >&2; exit 69"];
-        let failure = Server::start(Path::new("/bin/sh"), &script, None).err().expect("it left");
+        let failure = Server::start(Path::new("/bin/sh"), &script, &[]).err().expect("it left");
         assert!(failure.to_string().contains("no ring"), "{failure}");
     }
 }

@@ -3,9 +3,11 @@
 //! process says `ready` on its standard output, waits for a line on its standard input, measures,
 //! and prints its report as JSON.
 
+use crate::args::run_id;
+use crate::receive::loopback_address;
 use crate::{Failure, Report, failed};
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
@@ -54,7 +56,7 @@ impl Generator {
         duration: Duration,
     ) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| failed("our own path", &error))?;
-        let source = Ipv4Addr::from_bits(Ipv4Addr::new(127, 0, 0, 2).to_bits() + index);
+        let source = loopback_address(run_id(u64::from(index)));
         let mut command = Command::new(program);
         command.args(["--rooms", "1", "--senders", "1", "--rate", "1", "--warmup", "0s"]);
         command.args(["--json", "-", "--barrier"]);

@@ -90,6 +90,7 @@ impl Bench<'_> {
         Ok(Sample { figures: figures(&report), faulty })
     }
 
+    /// From the first connect until the last client has its welcome.
     fn connect(&self, side: Side) -> Result<Sample, Failure> {
         let server = self.start(side, 1)?;
         let drops_before = listen_drops()?;
@@ -149,10 +150,11 @@ impl Bench<'_> {
     }
 
     fn start(&self, side: Side, workers: u32) -> Result<Server, Failure> {
-        let cpu = (workers == 1).then_some(self.arguments.pin_server);
+        let one = [self.arguments.pin_server];
+        let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
-            Side::Chatd => start_chatd(program(self.chatd.as_deref()), workers, cpu),
-            Side::Floor => Server::start(program(self.floor.as_deref()), &["127.0.0.1:0"], cpu),
+            Side::Chatd => start_chatd(program(self.chatd.as_deref()), workers, cpus),
+            Side::Floor => Server::start(program(self.floor.as_deref()), &["127.0.0.1:0"], cpus),
         }
     }
 
