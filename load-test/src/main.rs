@@ -1,3 +1,17 @@
-//! The load generator.
+//! The load generator: parse, do, choose the exit code.
 
-fn main() {}
+use clap::Parser;
+use load_test::Failure;
+use load_test::args::Arguments;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    match Arguments::parse().execute() {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::from(1),
+        Err(failure) => {
+            eprintln!("load-test: {failure}");
+            ExitCode::from(if matches!(failure, Failure::Usage(_)) { 2 } else { 1 })
+        }
+    }
+}

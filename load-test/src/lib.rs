@@ -1,0 +1,71 @@
+//! A load generator for chatd that measures the way of a line from the instant it was **due** to the
+//! read of each receiver, and checks that every receiver got every line once, in order, unchanged.
+//!
+//! ```text
+//! main ─▶ args ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure
+//!            └──▶ bench         └──▶ stats ─▶ report
+//!                   └──▶ server         processes and their figures in /proc
+//! ```
+//!
+//! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
+//! lateness. Latency from the actual send, and the lateness alone, are kept beside it.
+
+pub mod args;
+mod audit;
+mod bench;
+mod clock;
+pub mod limits;
+mod receive;
+mod report;
+mod scenario;
+mod send;
+pub mod server;
+mod session;
+mod stats;
+mod wire;
+
+pub use audit::Totals;
+pub use report::{
+    Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
+};
+pub use scenario::{Connect, Group, Protocol, Scenario};
+pub use session::Session;
+pub use wire::HEADER_LEN;
+
+use server::Watch;
+use std::net::SocketAddr;
+
+/// Why there is no report.
+#[derive(Debug)]
+pub enum Failure {
+    /// What was asked for cannot be done: exit code 2.
+    Usage(String),
+    /// It was tried and went wrong: exit code 1.
+    Run(String),
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, out: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let (Self::Usage(text) | Self::Run(text)) = self;
+        out.write_str(text)
+    }
+}
+
+impl std::error::Error for Failure {}
+
+pub(crate) fn usage(text: String) -> Failure {
+    Failure::Usage(text)
+}
+
+pub(crate) fn failed(what: &str, error: &dyn std::fmt::Display) -> Failure {
+    Failure::Run(format!("{what}: {error}"))
+}
+
+/// Connects, measures, disconnects. `watch` adds what the server used.
+pub fn run(
+    scenario: Scenario,
+    target: SocketAddr,
+    watch: Option<&Watch>,
+) -> Result<Report, Failure> {
+    Session::connect(scenario, target)?.measure(watch)
+}

@@ -1,0 +1,343 @@
+//! The process under test: finding its binary, starting and stopping it, what /proc says it used,
+//! and which core it runs on.
+
+use crate::limits::{LOG_LINES_MAX, LOOK_INTERVAL, SERVER_TIMEOUT};
+use crate::{Failure, failed, usage};
+use rustix::process::{Pid, Signal, kill_process};
+use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use std::collections::VecDeque;
+use std::ffi::OsStr;
+use std::io::{BufRead, BufReader};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStderr, Command, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::{Duration, Instant};
+
+/// Nanoseconds of a tick in /proc/PID/stat: USER_HZ is 100 on every Linux that has io_uring.
+const TICK_NS: u64 = 10_000_000;
+
+/// A server this process started; it is stopped when dropped.
+pub struct Server {
+    child: Child,
+    addr: SocketAddr,
+}
+
+impl Server {
+    /// Starts `program` and waits until it says on stderr where it listens. `cpus`: the cores it
+    /// may use; if none is named, those of this thread.
+    pub fn start<A: AsRef<OsStr>>(
+        program: &Path,
+        arguments: &[A],
+        cpus: &[usize],
+    ) -> Result<Self, Failure> {
+        let name = program.display().to_string();
+        let mut command = Command::new(program);
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+        let child = with_affinity(cpus, || command.spawn())?;
+        let mut child = child.map_err(|error| failed(&format!("starting {name}"), &error))?;
+        let stderr = child.stderr.take().expect("it was asked for");
+        let (heard, listening) = channel();
+        std::thread::spawn(move || follow_log(stderr, &heard));
+        // From here on `drop` ends the child.
+        let mut server = Self { child, addr: SocketAddr::from(([0, 0, 0, 0], 0)) };
+        server.addr = await_listening(&listening, &name)?;
+        Ok(server)
+    }
+
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Its process id.
+    pub fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Asks it to leave; anything but leaving in time with exit code 0 is an error.
+    pub fn stop(mut self) -> Result<(), Failure> {
+        self.signal()?;
+        let deadline = Instant::now() + SERVER_TIMEOUT;
+        while Instant::now() < deadline {
+            match self.child.try_wait().map_err(|error| failed("waiting for the server", &error))? {
+                Some(status) if status.success() => return Ok(()),
+                Some(status) => return Err(Failure::Run(format!("the server left with {status}"))),
+                None => std::thread::sleep(LOOK_INTERVAL),
+            }
+        }
+        Err(Failure::Run(format!("the server did not leave within {SERVER_TIMEOUT:?} of SIGTERM")))
+    }
+
+    fn signal(&self) -> Result<(), Failure> {
+        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
+        let pid = pid.ok_or_else(|| Failure::Run("the server has no process id".into()))?;
+        kill_process(pid, Signal::TERM).map_err(|error| failed("SIGTERM to the server", &error))
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        // Both fail only if it has left already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// What the log says: where it listens, or, at its end, its last lines.
+enum Heard {
+    Listening(SocketAddr),
+    End(Vec<String>),
+}
+
+/// Reads the log to its end, so that the server never waits for a reader.
+fn follow_log(stderr: ChildStderr, heard: &Sender<Heard>) {
+    let mut last = VecDeque::with_capacity(LOG_LINES_MAX);
+    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+        let line = without_colour(&String::from_utf8_lossy(&line));
+        if let Some(addr) = listening_addr(&line) {
+            // Only the first is waited for.
+            drop(heard.send(Heard::Listening(addr)));
+        }
+        if last.len() == LOG_LINES_MAX {
+            last.pop_front();
+        }
+        last.push_back(line);
+    }
+    drop(heard.send(Heard::End(last.into())));
+}
+
+fn await_listening(heard: &Receiver<Heard>, name: &str) -> Result<SocketAddr, Failure> {
+    match heard.recv_timeout(SERVER_TIMEOUT) {
+        Ok(Heard::Listening(addr)) => Ok(addr),
+        Ok(Heard::End(log)) => {
+            Err(Failure::Run(format!("{name} left before it listened:\n{}", log.join("\n"))))
+        }
+        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+            Err(Failure::Run(format!("{name} did not listen within {SERVER_TIMEOUT:?}")))
+        }
+    }
+}
+
+/// The address in `... listening ... addr=127.0.0.1:40123 ...`.
+fn listening_addr(line: &str) -> Option<SocketAddr> {
+    let (_, after) = line.split_once("listening")?;
+    let (_, addr) = after.split_once("addr=")?;
+    addr.split_whitespace().next()?.trim_matches('"').parse().ok()
+}
+
+/// Takes out the escape sequences of a coloured log.
+fn without_colour(line: &str) -> String {
+    let mut parts = line.split("\x1b[");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        plain.push_str(part.split_once('m').map_or(part, |(_, text)| text));
+    }
+    plain
+}
+
+/// The binary `name` of this workspace: beside our own executable, else built by cargo.
+pub fn locate(name: &str) -> Result<PathBuf, Failure> {
+    let own = std::env::current_exe().map_err(|error| failed("finding our own path", &error))?;
+    let folder = own.parent().expect("a file is in a folder");
+    let beside = folder.join(name);
+    if beside.is_file() {
+        return Ok(beside);
+    }
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    if !workspace.join("Cargo.toml").is_file() {
+        return Err(usage(format!("no {name} beside {}: --server PATH", own.display())));
+    }
+    build(name, &workspace)?;
+    let target = folder.parent().unwrap_or(folder);
+    let built = target.join("release").join(name);
+    if built.is_file() { Ok(built) } else { Err(usage(format!("{} is missing", built.display()))) }
+}
+
+fn build(name: &str, workspace: &Path) -> Result<(), Failure> {
+    eprintln!("{name} is not built yet: cargo build --release --bin {name}");
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(cargo);
+    command.args(["build", "--release", "--bin", name, "--workspace"]).current_dir(workspace);
+    let status = command.status().map_err(|error| failed("running cargo", &error))?;
+    if status.success() { Ok(()) } else { Err(usage(format!("{name} could not be built"))) }
+}
+
+/// A server process to be looked at, from before the first client on.
+pub struct Watch {
+    pid: u32,
+    rss_at_start_bytes: u64,
+}
+
+/// What a process has used so far.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Usage {
+    /// CPU time in its own code.
+    pub user_ns: u64,
+    /// CPU time in the kernel for it.
+    pub system_ns: u64,
+    /// Resident memory now.
+    pub rss_bytes: u64,
+}
+
+impl Usage {
+    /// User and system together.
+    pub fn cpu_ns(&self) -> u64 {
+        self.user_ns + self.system_ns
+    }
+}
+
+impl Watch {
+    /// Call before the first client connects: memory is counted from here.
+    pub fn new(pid: u32) -> Result<Self, Failure> {
+        let mut watch = Self { pid, rss_at_start_bytes: 0 };
+        watch.rss_at_start_bytes = watch.usage()?.rss_bytes;
+        Ok(watch)
+    }
+
+    /// Resident memory before the first client.
+    pub fn rss_at_start_bytes(&self) -> u64 {
+        self.rss_at_start_bytes
+    }
+
+    /// What it has used so far.
+    pub fn usage(&self) -> Result<Usage, Failure> {
+        let read = |file: &str| {
+            let path = format!("/proc/{}/{file}", self.pid);
+            std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))
+        };
+        let (stat, statm) = (read("stat")?, read("statm")?);
+        parse_usage(&stat, &statm)
+            .ok_or_else(|| Failure::Run(format!("/proc/{}/stat cannot be understood", self.pid)))
+    }
+
+    /// Waits until resident memory has stayed the same for `reads` looks, `interval` apart; returns
+    /// it then, or at the deadline.
+    pub fn settled_rss_bytes(
+        &self,
+        reads: u32,
+        interval: Duration,
+        deadline: Duration,
+    ) -> Result<u64, Failure> {
+        let end = Instant::now() + deadline;
+        let (mut rss_bytes, mut same) = (self.usage()?.rss_bytes, 0);
+        while same < reads && Instant::now() < end {
+            std::thread::sleep(interval);
+            let now_bytes = self.usage()?.rss_bytes;
+            same = if now_bytes == rss_bytes { same + 1 } else { 0 };
+            rss_bytes = now_bytes;
+        }
+        Ok(rss_bytes)
+    }
+}
+
+/// Fields 14 and 15 of stat, after the name in parentheses; field 2 of statm, in pages.
+fn parse_usage(stat: &str, statm: &str) -> Option<Usage> {
+    let (_, after_name) = stat.rsplit_once(") ")?;
+    let mut ticks = after_name.split(' ').skip(11);
+    let mut next_ns = || Some(ticks.next()?.parse::<u64>().ok()? * TICK_NS);
+    let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
+    let page_len = u64::try_from(rustix::param::page_size()).ok()?;
+    Some(Usage { user_ns: next_ns()?, system_ns: next_ns()?, rss_bytes: pages * page_len })
+}
+
+/// How often the kernel dropped connections because a listener was full: the values of
+/// ListenOverflows and ListenDrops in /proc/net/netstat.
+pub fn listen_drops() -> Result<u64, Failure> {
+    let path = "/proc/net/netstat";
+    let text = std::fs::read_to_string(path).map_err(|error| failed(path, &error))?;
+    parse_listen_drops(&text).ok_or_else(|| Failure::Run(format!("{path} has no ListenDrops")))
+}
+
+fn parse_listen_drops(text: &str) -> Option<u64> {
+    let mut lines = text.lines().filter_map(|line| line.strip_prefix("TcpExt: "));
+    let (names, values) = (lines.next()?, lines.next()?);
+    let values = names.split(' ').zip(values.split(' '));
+    let drops = values.filter(|(name, _)| ["ListenOverflows", "ListenDrops"].contains(name));
+    let drops: Vec<u64> = drops.map_while(|(_, value)| value.parse().ok()).collect();
+    (drops.len() == 2).then(|| drops.iter().sum())
+}
+
+/// Binds the calling thread, and all it will start, to these cores.
+pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
+    if cpus.is_empty() {
+        return Ok(());
+    }
+    let mut set = CpuSet::new();
+    for &cpu in cpus {
+        if cpu >= CpuSet::MAX_CPU {
+            return Err(usage(format!("there is no CPU {cpu}")));
+        }
+        set.set(cpu);
+    }
+    sched_setaffinity(None, &set)
+        .map_err(|error| usage(format!("binding to the CPUs {cpus:?}: {error}")))
+}
+
+/// The cores this thread may use.
+pub(crate) fn own_cpus() -> Result<Vec<usize>, Failure> {
+    let own = sched_getaffinity(None).map_err(|error| failed("reading the CPU mask", &error))?;
+    Ok((0..CpuSet::MAX_CPU).filter(|cpu| own.is_set(*cpu)).collect())
+}
+
+/// Calls `start` bound to the cores: a child inherits them with its first instruction.
+fn with_affinity<T>(cpus: &[usize], start: impl FnOnce() -> T) -> Result<T, Failure> {
+    let own = sched_getaffinity(None).map_err(|error| failed("reading the CPU mask", &error))?;
+    pin(cpus)?;
+    let started = start();
+    sched_setaffinity(None, &own).map_err(|error| failed("restoring the CPU mask", &error))?;
+    Ok(started)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_the_address_in_a_log() {
+        let rows = [
+            ("INFO listening dialect=telnet addr=127.0.0.1:40123", Some("127.0.0.1:40123")),
+            ("listening addr=127.0.0.1:7", Some("127.0.0.1:7")),
+            ("listening dialect=telnet addr=[::1]:2626 workers=2", Some("[::1]:2626")),
+            (
+                "\x1b[2m12:00\x1b[0m listening \x1b[3maddr\x1b[0m\x1b[2m=\x1b[0m127.0.0.1:9",
+                Some("127.0.0.1:9"),
+            ),
+            ("not yet addr=127.0.0.1:9", None),
+            ("listening addr=nowhere", None),
+        ];
+        for (line, addr) in rows {
+            let found = listening_addr(&without_colour(line));
+            assert_eq!(found, addr.map(|addr| addr.parse().expect("an address")), "{line}");
+        }
+    }
+
+    #[test]
+    fn reads_proc() {
+        let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 123 45 0 0 20 0 1 0 99 1 2";
+        let usage = parse_usage(stat, "1000 25 3 4 5 6 7").expect("well formed");
+        let page_len = rustix::param::page_size() as u64;
+        let expected =
+            Usage { user_ns: 1_230_000_000, system_ns: 450_000_000, rss_bytes: 25 * page_len };
+        assert_eq!(usage, expected);
+        assert_eq!(parse_usage("42 (a", ""), None);
+
+        let own = Watch::new(std::process::id()).expect("this process is there");
+        assert!(own.rss_at_start_bytes() > 0);
+        assert!(listen_drops().is_ok());
+    }
+
+    #[test]
+    fn adds_up_listen_drops() {
+        let text = "TcpExt: A ListenOverflows B ListenDrops\nTcpExt: 1 20 300 4000\nIpExt: X\n";
+        assert_eq!(parse_listen_drops(text), Some(4020));
+        assert_eq!(parse_listen_drops("TcpExt: A\nTcpExt: 1\n"), None);
+    }
+
+    #[test]
+    fn a_server_that_leaves_is_reported_with_its_log() {
+        let script = ["-c", "echo no ring >&2; exit 69"];
+        let failure = Server::start(Path::new("/bin/sh"), &script, &[]).err().expect("it left");
+        assert!(failure.to_string().contains("no ring"), "{failure}");
+    }
+}

@@ -1,0 +1,278 @@
+//! One run from the first connect to the report: starts the receiving threads, waits until all
+//! clients are welcome, sends, waits for what is under way, adds everything up. The caller may look
+//! at the server between the steps.
+
+use crate::clock::{duration_ns, now_ns, process_cpu_ns, sleep_until};
+use crate::limits::{DESCRIPTORS_SPARE, FAULT_ROWS_MAX, START_DELAY};
+use crate::receive::{Ready, Received, Receiver, WAKER};
+use crate::report::{FaultRow, Generator, GroupReport, Report, ServerReport, Verdict};
+use crate::scenario::{Plan, Scenario};
+use crate::send::{Sent, send_all};
+use crate::server::{Usage, Watch};
+use crate::stats::{Deliveries, Durations};
+use crate::{Failure, failed, usage};
+use mio::{Poll, Waker};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+use std::sync::mpsc::{Sender, channel};
+use std::thread::JoinHandle;
+
+/// All clients connected and welcome.
+pub struct Session {
+    plan: Arc<Plan>,
+    shared: Arc<Shared>,
+    threads: Vec<JoinHandle<Result<Received, Failure>>>,
+    senders: Vec<Arc<TcpStream>>,
+    connect: Durations,
+    connect_total_ns: u64,
+}
+
+/// What the threads of a run have in common.
+pub(crate) struct Shared {
+    /// Until when to wait for lines; `u64::MAX` while lines are still to be sent.
+    deadline_ns: AtomicU64,
+    /// How many receivers have got each line.
+    pub(crate) arrivals: Vec<AtomicU32>,
+    wakers: Vec<Waker>,
+}
+
+impl Shared {
+    pub(crate) fn deadline_ns(&self) -> u64 {
+        self.deadline_ns.load(Ordering::Acquire)
+    }
+
+    /// Whether a deadline was set and is over.
+    pub(crate) fn past(&self, deadline_ns: u64) -> bool {
+        deadline_ns != u64::MAX && now_ns() >= deadline_ns
+    }
+
+    pub(crate) fn sending_over(&self, deadline_ns: u64) {
+        self.deadline_ns.store(deadline_ns, Ordering::Release);
+        for waker in &self.wakers {
+            // It fails only when the thread has gone, which needs no waking.
+            drop(waker.wake());
+        }
+    }
+}
+
+impl Session {
+    /// Connects all clients of the scenario and waits until each is in its room.
+    pub fn connect(scenario: Scenario, target: SocketAddr) -> Result<Self, Failure> {
+        let plan = Plan::new(scenario)?;
+        raise_descriptor_limit(u64::from(plan.client_count))?;
+        let begun_ns = now_ns();
+        let mut session = Self::start(plan, target)?;
+        let (ready_sender, ready) = channel();
+        session.spawn(target, &ready_sender)?;
+        drop(ready_sender);
+        let mut senders = Vec::with_capacity(session.plan.senders().len());
+        for _ in 0..session.threads.len() {
+            let ready = ready.recv().map_err(|error| failed("a receiving thread", &error))?;
+            let Ready { connect, senders: mine } = ready?;
+            session.connect.add(&connect);
+            senders.extend(mine);
+        }
+        senders.sort_unstable_by_key(|(id, _)| *id);
+        session.senders = senders.into_iter().map(|(_, stream)| stream).collect();
+        session.connect_total_ns = now_ns() - begun_ns;
+        Ok(session)
+    }
+
+    /// From the first connect until the last client was welcome, in seconds.
+    pub fn connect_total_s(&self) -> f64 {
+        self.connect_total_ns as f64 / 1e9
+    }
+
+    /// Sends the schedule and measures; closes all connections at the end.
+    pub fn measure(mut self, watch: Option<&Watch>) -> Result<Report, Failure> {
+        let start_ns = now_ns() + duration_ns(START_DELAY);
+        let sending = {
+            let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
+            let senders = std::mem::take(&mut self.senders);
+            std::thread::spawn(move || send_all(&plan, &shared, senders, start_ns))
+        };
+        sleep_until(start_ns + duration_ns(self.plan.scenario.warmup));
+        let before = Figures::read(watch)?;
+        let sent = sending.join().map_err(|_| Failure::Run("the sending thread failed".into()))?;
+        let mut received = Vec::with_capacity(self.threads.len());
+        for thread in std::mem::take(&mut self.threads) {
+            let result = thread.join();
+            received.push(result.map_err(|_| Failure::Run("a receiving thread failed".into()))??);
+        }
+        let after = Figures::read(watch)?;
+        Ok(self.report(&sent, &received, watch, &before, &after))
+    }
+
+    fn start(plan: Plan, target: SocketAddr) -> Result<Self, Failure> {
+        if target.port() == 0 {
+            return Err(usage("--target needs a port".into()));
+        }
+        let lines = usize::try_from(plan.line_count).expect("bounded by LINES_MAX");
+        let shared = Shared {
+            deadline_ns: AtomicU64::new(u64::MAX),
+            arrivals: (0..lines).map(|_| AtomicU32::new(0)).collect(),
+            wakers: Vec::new(),
+        };
+        Ok(Self {
+            plan: Arc::new(plan),
+            shared: Arc::new(shared),
+            threads: Vec::new(),
+            senders: Vec::new(),
+            connect: Durations::new(),
+            connect_total_ns: 0,
+        })
+    }
+
+    fn spawn(
+        &mut self,
+        target: SocketAddr,
+        ready: &Sender<Result<Ready, Failure>>,
+    ) -> Result<(), Failure> {
+        let threads = self.plan.scenario.threads;
+        let mut polls = Vec::with_capacity(threads);
+        let shared = Arc::get_mut(&mut self.shared).expect("no thread has it yet");
+        for _ in 0..threads {
+            let poll = Poll::new().map_err(|error| failed("epoll", &error))?;
+            let waker = Waker::new(poll.registry(), WAKER);
+            shared.wakers.push(waker.map_err(|error| failed("eventfd", &error))?);
+            polls.push(poll);
+        }
+        for (thread, poll) in polls.into_iter().enumerate() {
+            let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
+            let ready = ready.clone();
+            self.threads.push(std::thread::spawn(move || {
+                let mut receiver = Receiver::new(plan, shared, target, thread, poll);
+                let outcome = receiver.connect_all();
+                let connected = outcome.is_ok();
+                // Nobody listens any more once another thread has failed.
+                drop(ready.send(outcome));
+                drop(ready);
+                if connected { receiver.receive_all() } else { Err(Failure::Run(String::new())) }
+            }));
+        }
+        Ok(())
+    }
+
+    fn report(
+        &self,
+        sent: &Sent,
+        received: &[Received],
+        watch: Option<&Watch>,
+        before: &Figures,
+        after: &Figures,
+    ) -> Report {
+        let mut groups = vec![Deliveries::new(); self.plan.scenario.groups.len()];
+        let mut all = Deliveries::new();
+        let mut audit = crate::Totals::default();
+        for thread in received {
+            audit.add(&thread.totals);
+            for (sum, deliveries) in groups.iter_mut().zip(&thread.deliveries) {
+                sum.add(deliveries);
+                all.add(deliveries);
+            }
+        }
+        let named = self.plan.scenario.groups.iter().zip(&groups);
+        let per_delivery_us =
+            |cpu_ns: u64| if all.count > 0 { cpu_ns as f64 / 1e3 / all.count as f64 } else { 0.0 };
+        Report {
+            verdict: if audit.any_fault() { Verdict::Fault } else { Verdict::Pass },
+            clients: self.plan.client_count,
+            audit,
+            measured: all.count,
+            latency_us: all.latency.percentiles(),
+            latency_uncorrected_us: all.uncorrected.percentiles(),
+            schedule_lag_us: sent.lag.percentiles(),
+            connect_us: self.connect.percentiles(),
+            connect_total_s: self.connect_total_s(),
+            broadcast_us: all.broadcast(),
+            groups: named
+                .map(|(group, deliveries)| group_report(&group.name, deliveries))
+                .collect(),
+            server: watch.and_then(|watch| {
+                let (before, after) = (before.server?, after.server?);
+                let cpu_ns = after.cpu_ns().saturating_sub(before.cpu_ns());
+                let grown = after.rss_bytes as f64 - watch.rss_at_start_bytes() as f64;
+                Some(ServerReport {
+                    cpu_user_s: after.user_ns.saturating_sub(before.user_ns) as f64 / 1e9,
+                    cpu_sys_s: after.system_ns.saturating_sub(before.system_ns) as f64 / 1e9,
+                    cpu_us_per_delivery: per_delivery_us(cpu_ns),
+                    rss_bytes: after.rss_bytes,
+                    rss_bytes_per_connection: grown / f64::from(self.plan.client_count),
+                })
+            }),
+            generator: Generator {
+                cpu_us_per_delivery: per_delivery_us(after.own_cpu_ns - before.own_cpu_ns),
+                sends_deferred: sent.deferred,
+                unsent: sent.unsent,
+            },
+            faults: self.fault_rows(received),
+        }
+    }
+
+    fn fault_rows(&self, received: &[Received]) -> Vec<FaultRow> {
+        let all = received.iter().flat_map(|thread| &thread.faults);
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by_key(|(at, _)| **at);
+        all.truncate(FAULT_ROWS_MAX);
+        let row = |(at, faults): (&crate::audit::Where, &crate::audit::Faults)| FaultRow {
+            sender: at.sender,
+            room: self.plan.room(u32::try_from(at.receiver).expect("bounded by CLIENTS_MAX")),
+            receiver: at.receiver as u64,
+            lost: faults.lost,
+            duplicated: faults.duplicated,
+            reordered: faults.reordered,
+            corrupted: faults.corrupted,
+            foreign: faults.foreign,
+        };
+        all.into_iter().map(row).collect()
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.shared.sending_over(0);
+        for thread in self.threads.drain(..) {
+            // A session that is given up has no use for what its threads found.
+            drop(thread.join());
+        }
+    }
+}
+
+/// What the server and this process have used so far.
+struct Figures {
+    server: Option<Usage>,
+    own_cpu_ns: u64,
+}
+
+impl Figures {
+    fn read(watch: Option<&Watch>) -> Result<Self, Failure> {
+        let server = watch.map(Watch::usage).transpose()?;
+        Ok(Self { server, own_cpu_ns: process_cpu_ns() })
+    }
+}
+
+fn group_report(name: &str, deliveries: &Deliveries) -> GroupReport {
+    GroupReport {
+        name: name.into(),
+        measured: deliveries.count,
+        latency_us: deliveries.latency.percentiles(),
+        broadcast_us: deliveries.broadcast(),
+    }
+}
+
+/// Raises the soft limit to the hard one; refuses what even that does not hold.
+fn raise_descriptor_limit(clients: u64) -> Result<(), Failure> {
+    let limit = getrlimit(Resource::Nofile);
+    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, raised).map_err(|error| failed("raising RLIMIT_NOFILE", &error))?;
+    let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
+    if clients > most {
+        return Err(usage(format!(
+            "{clients} clients need more descriptors than RLIMIT_NOFILE allows ({most}): \
+             several processes with --target, or a higher limit"
+        )));
+    }
+    Ok(())
+}

@@ -1,0 +1,119 @@
+//! Histograms of durations in nanoseconds. Each thread keeps its own; they are added up at the end.
+//! A duration past the range is recorded as the longest one, never dropped.
+
+use crate::limits::{LATENCY_DIGITS, LATENCY_NS_MAX};
+use crate::report::{Broadcast, Percentiles, Spread};
+
+/// Durations of one kind.
+#[derive(Clone)]
+pub(crate) struct Durations(hdrhistogram::Histogram<u64>);
+
+impl Durations {
+    pub(crate) fn new() -> Self {
+        let histogram = hdrhistogram::Histogram::new_with_max(LATENCY_NS_MAX, LATENCY_DIGITS);
+        Self(histogram.expect("the range and digits are valid"))
+    }
+
+    pub(crate) fn record(&mut self, duration_ns: u64) {
+        self.0.saturating_record(duration_ns);
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.0.add(&other.0).expect("all histograms have one range");
+    }
+
+    pub(crate) fn percentiles(&self) -> Percentiles {
+        Percentiles {
+            p50: self.at(0.5),
+            p90: self.at(0.9),
+            p99: self.at(0.99),
+            p999: self.at(0.999),
+            max: self.at(1.0),
+        }
+    }
+
+    fn spread(&self) -> Spread {
+        Spread { p50: self.at(0.5), p99: self.at(0.99), max: self.at(1.0) }
+    }
+
+    fn at(&self, quantile: f64) -> f64 {
+        self.0.value_at_quantile(quantile) as f64 / 1e3
+    }
+}
+
+/// What one group's deliveries took.
+#[derive(Clone)]
+pub(crate) struct Deliveries {
+    /// From the instant the line was due to the receiver's read.
+    pub(crate) latency: Durations,
+    /// From the write to the receiver's read.
+    pub(crate) uncorrected: Durations,
+    /// Of each line, the latency of the first, the middle and the last receiver.
+    pub(crate) first: Durations,
+    pub(crate) median: Durations,
+    pub(crate) last: Durations,
+    /// Measured deliveries.
+    pub(crate) count: u64,
+}
+
+impl Deliveries {
+    pub(crate) fn new() -> Self {
+        let empty = Durations::new();
+        Self {
+            latency: empty.clone(),
+            uncorrected: empty.clone(),
+            first: empty.clone(),
+            median: empty.clone(),
+            last: empty,
+            count: 0,
+        }
+    }
+
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.latency.add(&other.latency);
+        self.uncorrected.add(&other.uncorrected);
+        self.first.add(&other.first);
+        self.median.add(&other.median);
+        self.last.add(&other.last);
+        self.count += other.count;
+    }
+
+    pub(crate) fn broadcast(&self) -> Broadcast {
+        Broadcast {
+            first: self.first.spread(),
+            median: self.median.spread(),
+            last: self.last.spread(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_sample_is_dropped() {
+        let mut durations = Durations::new();
+        for duration in [0, 1, 999, LATENCY_NS_MAX, LATENCY_NS_MAX * 4, u64::MAX] {
+            durations.record(duration);
+        }
+        let mut sum = Durations::new();
+        sum.add(&durations);
+        sum.add(&durations);
+        assert_eq!(sum.0.len(), 12);
+        assert!(sum.percentiles().max >= LATENCY_NS_MAX as f64 / 1e3);
+    }
+
+    #[test]
+    fn percentiles_are_in_microseconds() {
+        let mut durations = Durations::new();
+        (1..=1000).for_each(|us| durations.record(us * 1000));
+        let near = |value: f64, expected: f64| (value / expected - 1.0).abs() < 0.002;
+        let Percentiles { p50, p90, p99, p999, max } = durations.percentiles();
+        for (value, expected) in
+            [(p50, 500.0), (p90, 900.0), (p99, 990.0), (p999, 999.0), (max, 1000.0)]
+        {
+            assert!(near(value, expected), "{value} for {expected}");
+        }
+    }
+}
