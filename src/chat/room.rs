@@ -15,7 +15,7 @@ use super::command;
 use super::event::{Message, PeerId, PeerSet, RoomId};
 use super::nick::{self, Name, NameIndex, ShownName};
 use super::session::SessionId;
-use crate::limits::{PRESENCE_INTERVAL, PRESENCE_ROOM_LEN, ROOMS_MAX};
+use crate::limits::{NAME_LEN_MAX, PRESENCE_INTERVAL, PRESENCE_ROOM_LEN, ROOMS_MAX};
 use crate::time::Time;
 
 /// Where everybody starts.
@@ -306,8 +306,7 @@ impl fmt::Display for RoomNameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Form => {
-                let len_max = crate::limits::NAME_LEN_MAX;
-                write!(f, "the name of a room is 1 to {len_max} letters, digits, - or _")
+                write!(f, "the name of a room is 1 to {NAME_LEN_MAX} letters, digits, - or _")
             }
             Self::Command => f.write_str("the name of a room must not be that of a command"),
         }
