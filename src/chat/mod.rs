@@ -2,53 +2,413 @@
 //!
 //! Deterministic: the same events at the same instants give the same actions, byte for byte. No
 //! sockets, no clock, no randomness, no knowledge of how a line looks on the wire.
+//!
+//! One door, `Chat::handle`. Everybody who is connected is in exactly one room. A line costs no
+//! allocation; joining, leaving and renaming cost the same in a room of three and of 10,000.
 #![forbid(unsafe_code)]
 
+mod command;
 mod event;
+mod nick;
+mod room;
+mod session;
+#[cfg(test)]
+mod tests;
+
+use std::hash::{BuildHasher, RandomState};
+use std::net::SocketAddr;
 
 pub use event::{Action, CloseReason, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink};
+pub use nick::RESERVED_NAMES;
+pub use room::{RoomNameError, validate_room_name};
 
+use crate::limits::LIST_LEN_MAX;
 use crate::time::Time;
-use std::collections::hash_map::RandomState;
+use command::{Command, echo};
+use nick::{Name, is_name, is_reserved};
+use room::{LOBBY, Room, Rooms};
+use session::{SessionId, Sessions};
 
-/// What the core is made of.
-#[derive(Debug)]
+/// What the core is made with.
+#[derive(Clone, Debug, Default)]
 pub struct Config {
-    /// Peers of the hub.
+    /// Peers of the hub, at most `limits::PEERS_MAX`.
     pub peer_count: usize,
-    /// Peers that are told of every line, such as the transcript.
+    /// The peers that are told of every room and of everything said in one.
     pub observers: PeerSet,
-    /// Rooms that are there from the start and stay.
+    /// Rooms made at start, which stay. Each name passes `validate_room_name`.
     pub rooms: Vec<String>,
-    /// Clients to make room for.
+    /// Clients to preallocate for.
     pub clients_max: usize,
 }
 
-/// The core.
+/// The state of the chat.
 #[derive(Debug)]
-pub struct Chat {}
+pub struct Chat<S = RandomState> {
+    sessions: Sessions<S>,
+    rooms: Rooms<S>,
+    peer_count: usize,
+    observers: PeerSet,
+    stale_count: u64,
+}
 
-impl Chat {
-    /// A core without clients.
+impl<S: BuildHasher + Clone> Chat<S> {
+    /// The lobby and the configured rooms, and nobody in them. `hasher` guards the names against
+    /// users who choose them to collide.
     #[must_use]
-    pub fn new(_config: Config, _hasher: RandomState) -> Self {
-        Self {}
+    pub fn new(config: Config, hasher: S) -> Self {
+        let Config { peer_count, observers, rooms, clients_max } = config;
+        Self {
+            sessions: Sessions::new(peer_count, clients_max, hasher.clone()),
+            rooms: Rooms::new(&rooms, peer_count, hasher),
+            peer_count,
+            observers,
+            stale_count: 0,
+        }
     }
-    /// Takes an event.
-    pub fn handle(&mut self, _now: Time, _event: Event<&str>, _sink: &mut impl Sink) {}
-    /// When to tick.
+}
+
+impl<S: BuildHasher> Chat<S> {
+    /// Tells the observers of the rooms made at start; called once, before the first event.
+    pub fn open(&self, sink: &mut impl Sink) {
+        for (id, _) in self.rooms.iter() {
+            self.opened(id, sink);
+        }
+    }
+
+    /// Takes one event and gives `sink` what follows from it. `now` is never earlier than before.
+    pub fn handle(&mut self, now: Time, event: Event<&str>, sink: &mut impl Sink) {
+        match event {
+            Event::Connected { conn, addr } => self.connect(now, conn, addr, sink),
+            Event::Line { conn, text } => {
+                if let Some(user) = self.live(conn) {
+                    self.line(now, user, text, sink);
+                }
+            }
+            Event::LineTooLong { conn } => {
+                if let Some(user) = self.live(conn) {
+                    self.tell(user, Message::LineTooLong, sink);
+                }
+            }
+            Event::Disconnected { conn } => {
+                if let Some(user) = self.live(conn) {
+                    self.forget(now, user, sink);
+                }
+            }
+            Event::Congested { peer, room, on } => self.congest(peer, room, on, sink),
+            Event::Tick => self.sum_up(now, sink),
+            Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
+        }
+    }
+
+    /// When `Event::Tick` is wanted; `Time::NEVER` while it is not.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        Time::NEVER
+        self.rooms.summary_due()
     }
-    /// Clients now.
+
+    /// How many clients are here.
     #[must_use]
     pub fn client_count(&self) -> usize {
-        0
+        self.sessions.len()
     }
-    /// Rooms now.
+
+    /// How many rooms there are.
     #[must_use]
     pub fn room_count(&self) -> usize {
-        0
+        self.rooms.len()
+    }
+
+    /// How many events came for connections or rooms that were gone. A few are usual: a client that
+    /// quits is forgotten before its connection ends.
+    #[must_use]
+    pub fn stale_count(&self) -> u64 {
+        self.stale_count
+    }
+
+    fn live(&mut self, conn: ConnId) -> Option<SessionId> {
+        let user = self.sessions.of(conn);
+        self.stale_count += u64::from(user.is_none());
+        user
+    }
+
+    // Coming and going.
+
+    fn connect(&mut self, now: Time, conn: ConnId, addr: SocketAddr, sink: &mut impl Sink) {
+        if self.sessions.of(conn).is_some() || !self.sessions.knows_peer(conn) {
+            self.stale_count += 1;
+            return;
+        }
+        // A slot is taken anew only when its last occupant is gone, told or not.
+        if let Some(before) = self.sessions.in_slot_of(conn) {
+            self.forget(now, before, sink);
+        }
+        let user = self.sessions.insert(conn, addr, LOBBY);
+        self.tell(user, Message::Welcome, sink);
+        self.enter(now, user, LOBBY, sink);
+    }
+
+    /// The connection's worker has dropped it, or will: only the others are told.
+    fn forget(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
+        self.unseat(now, user, sink);
+        self.sessions.remove(user);
+    }
+
+    fn quit(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
+        let conn = self.sessions[user].conn;
+        self.tell(user, Message::Goodbye, sink);
+        self.leave(now, user, sink);
+        self.sessions.remove(user);
+        sink.push(PeerSet::one(conn.peer), Action::Close { conn });
+    }
+
+    fn enter(&mut self, now: Time, user: SessionId, room: RoomId, sink: &mut impl Sink) {
+        let conn = self.sessions[user].conn;
+        let here = PeerSet::one(conn.peer);
+        let position = self.rooms[room].add(user, conn.peer);
+        self.sessions[user].room = room;
+        self.sessions[user].position = position;
+        sink.push(here, Action::Enter { conn, room });
+        // Told again even to a peer that has members by our count: it may have dropped the last of
+        // them, and its memory of the hold, and its word of that may still be under way.
+        if self.rooms[room].is_held() {
+            sink.push(here, Action::Hold { room, on: true });
+        }
+        let name = self.sessions[user].name();
+        self.announce(now, room, Some(conn), Message::Joined { name: name.as_str() }, sink);
+    }
+
+    fn leave(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
+        let session = &self.sessions[user];
+        let (conn, room) = (session.conn, session.room);
+        sink.push(PeerSet::one(conn.peer), Action::Leave { conn, room });
+        self.unseat(now, user, sink);
+    }
+
+    /// Takes the user out of its room, which may be gone afterwards.
+    fn unseat(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
+        let session = &self.sessions[user];
+        let (conn, id, position, name) =
+            (session.conn, session.room, session.position, session.name());
+        let room = &mut self.rooms[id];
+        let was_held = room.is_held();
+        if let Some(moved) = room.remove(position, conn.peer) {
+            self.sessions[moved].position = position;
+        }
+        self.settle_hold(id, was_held, sink);
+        self.announce(now, id, None, Message::Left { name: name.as_str() }, sink);
+        self.rooms.tidy(id);
+    }
+
+    // Lines and commands.
+
+    fn line(&mut self, now: Time, user: SessionId, line: &str, sink: &mut impl Sink) {
+        match Command::parse(line) {
+            Command::Nothing => {}
+            Command::Say(text) => self.say(user, text, sink),
+            Command::Help => self.tell(user, Message::Help, sink),
+            Command::Nick(name) => {
+                self.rename(now, user, name, sink);
+            }
+            Command::Login(name) => {
+                if self.rename(now, user, name, sink) {
+                    self.tell(user, Message::Help, sink);
+                }
+            }
+            Command::Join(name) => self.join(now, user, name, sink),
+            Command::Leave => self.go(now, user, LOBBY, sink),
+            Command::Rooms => self.list_rooms(user, sink),
+            Command::Who(name) => self.who(user, name, sink),
+            Command::Msg { to, text } => self.direct(user, to, text, sink),
+            Command::Quit => self.quit(now, user, sink),
+            Command::Other { word, arguments } => self.other(now, user, word, arguments, sink),
+            Command::Usage(form) => self.tell(user, Message::Usage { form }, sink),
+        }
+    }
+
+    fn say(&self, user: SessionId, text: &str, sink: &mut impl Sink) {
+        let session = &self.sessions[user];
+        let name = session.name();
+        let message = Message::Said { author: name.as_str(), text };
+        self.tell_room(session.room, Some(session.conn), message, sink);
+    }
+
+    fn direct(&self, user: SessionId, to: &str, text: &str, sink: &mut impl Sink) {
+        let Some(reader) = self.sessions.named(to) else {
+            return self.tell(user, Message::NoSuchUser { name: echo(to) }, sink);
+        };
+        let author = self.sessions[user].name();
+        self.tell(reader, Message::Direct { author: author.as_str(), text }, sink);
+        let to = self.sessions[reader].name();
+        self.tell(user, Message::DirectSent { to: to.as_str(), text }, sink);
+    }
+
+    /// Says whether the user has the name now.
+    fn rename(&mut self, now: Time, user: SessionId, name: &str, sink: &mut impl Sink) -> bool {
+        let Some(nick) = Name::new(name).filter(|_| is_name(name) && !is_reserved(name)) else {
+            self.tell(user, Message::BadName { name: echo(name) }, sink);
+            return false;
+        };
+        if self.sessions.named(name).is_some_and(|holder| holder != user) {
+            self.tell(user, Message::NameTaken { name }, sink);
+            return false;
+        }
+        let old = self.sessions[user].name();
+        self.tell(user, Message::YouAre { name }, sink);
+        if old.as_str() != name {
+            self.sessions.rename(user, nick);
+            let (room, conn) = (self.sessions[user].room, self.sessions[user].conn);
+            let notice = Message::Renamed { old: old.as_str(), new: name };
+            self.announce(now, room, Some(conn), notice, sink);
+        }
+        true
+    }
+
+    fn join(&mut self, now: Time, user: SessionId, name: &str, sink: &mut impl Sink) {
+        let room = match self.rooms.named(name) {
+            Some(room) => room,
+            None if !is_name(name) => {
+                return self.tell(user, Message::BadName { name: echo(name) }, sink);
+            }
+            None if self.rooms.is_full() => return self.tell(user, Message::TooManyRooms, sink),
+            None => {
+                let name = Name::new(name).expect("is_name looked at its length");
+                let room = self.rooms.insert(name);
+                self.opened(room, sink);
+                room
+            }
+        };
+        self.go(now, user, room, sink);
+    }
+
+    fn go(&mut self, now: Time, user: SessionId, room: RoomId, sink: &mut impl Sink) {
+        if self.sessions[user].room == room {
+            let room = self.rooms[room].name();
+            return self.tell(user, Message::AlreadyIn { room }, sink);
+        }
+        self.leave(now, user, sink);
+        self.enter(now, user, room, sink);
+        let room = &self.rooms[room];
+        let message = Message::YouAreIn { room: room.name(), members: room.member_count() };
+        self.tell(user, message, sink);
+    }
+
+    fn other(
+        &mut self,
+        now: Time,
+        user: SessionId,
+        word: &str,
+        arguments: &str,
+        sink: &mut impl Sink,
+    ) {
+        match self.rooms.named(word).filter(|room| self.rooms.is_fixed(*room)) {
+            None => self.tell(user, Message::UnknownCommand { name: echo(word) }, sink),
+            Some(room) if arguments.is_empty() => self.go(now, user, room, sink),
+            Some(_) => self.tell(user, Message::Usage { form: "/ROOM" }, sink),
+        }
+    }
+
+    fn who(&self, user: SessionId, name: Option<&str>, sink: &mut impl Sink) {
+        let room = match name {
+            None => self.sessions[user].room,
+            Some(name) => match self.rooms.named(name) {
+                Some(room) => room,
+                None => return self.tell(user, Message::NoSuchRoom { name: echo(name) }, sink),
+            },
+        };
+        let room = &self.rooms[room];
+        let members = room.member_count();
+        self.tell(user, Message::Who { room: room.name(), members }, sink);
+        for member in room.members().take(LIST_LEN_MAX) {
+            let name = self.sessions[member].name();
+            self.tell(user, Message::WhoEntry { name: name.as_str() }, sink);
+        }
+        self.and_more(user, members, sink);
+    }
+
+    fn list_rooms(&self, user: SessionId, sink: &mut impl Sink) {
+        let count = u32::try_from(self.rooms.len()).expect("rooms are at most ROOMS_MAX");
+        self.tell(user, Message::Rooms { count }, sink);
+        for (_, room) in self.rooms.iter().take(LIST_LEN_MAX) {
+            let entry = Message::RoomsEntry { room: room.name(), members: room.member_count() };
+            self.tell(user, entry, sink);
+        }
+        self.and_more(user, count, sink);
+    }
+
+    fn and_more(&self, user: SessionId, count: u32, sink: &mut impl Sink) {
+        let named = u32::try_from(LIST_LEN_MAX).expect("a list is short");
+        if count > named {
+            self.tell(user, Message::AndMore { count: count - named }, sink);
+        }
+    }
+
+    // Back-pressure and summaries.
+
+    fn congest(&mut self, peer: PeerId, id: RoomId, on: bool, sink: &mut impl Sink) {
+        let observers = self.observers;
+        let reads = |room: &Room| room.peers().union(observers).contains(peer);
+        // A peer without members has dropped the room, and would never say that it caught up.
+        let Some(room) = self.rooms.get_mut(id).filter(|room| !on || reads(room)) else {
+            self.stale_count += 1;
+            return;
+        };
+        let was_held = room.is_held();
+        room.set_congested(peer, on);
+        self.settle_hold(id, was_held, sink);
+    }
+
+    fn settle_hold(&self, id: RoomId, was_held: bool, sink: &mut impl Sink) {
+        let room = &self.rooms[id];
+        if room.is_held() != was_held && !room.peers().is_empty() {
+            sink.push(room.peers(), Action::Hold { room: id, on: room.is_held() });
+        }
+    }
+
+    fn sum_up(&mut self, now: Time, sink: &mut impl Sink) {
+        while let Some((room, presence)) = self.rooms.next_summary(now) {
+            let message = presence.message(self.rooms[room].member_count());
+            self.tell_room(room, None, message, sink);
+        }
+    }
+
+    // Telling.
+
+    fn opened(&self, room: RoomId, sink: &mut impl Sink) {
+        if !self.observers.is_empty() {
+            sink.push(self.observers, Action::Opened { room, name: self.rooms[room].name() });
+        }
+    }
+
+    fn tell(&self, user: SessionId, message: Message<&str>, sink: &mut impl Sink) {
+        let conn = self.sessions[user].conn;
+        sink.push(PeerSet::one(conn.peer), Action::Tell { conn, message });
+    }
+
+    /// Tells a room that somebody came, went or was renamed: at once, or in its next summary.
+    fn announce(
+        &mut self,
+        now: Time,
+        room: RoomId,
+        author: Option<ConnId>,
+        notice: Message<&str>,
+        sink: &mut impl Sink,
+    ) {
+        if !self.rooms.sums_up(now, room, &notice) {
+            self.tell_room(room, author, notice, sink);
+        }
+    }
+
+    fn tell_room(
+        &self,
+        room: RoomId,
+        author: Option<ConnId>,
+        message: Message<&str>,
+        sink: &mut impl Sink,
+    ) {
+        let peers = self.rooms[room].peers().union(self.observers);
+        if !peers.is_empty() {
+            sink.push(peers, Action::Say { room, author, message });
+        }
     }
 }

@@ -1,0 +1,193 @@
+//! Lines to commands: the words, and how their arguments are written. What a command does is the
+//! core's; whether a room or a user of some name exists, too.
+
+use crate::limits::ECHO_LEN_MAX;
+
+/// What a line asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Command<'a> {
+    /// Nothing: an empty line.
+    Nothing,
+    /// A line for the room.
+    Say(&'a str),
+    /// The list of commands.
+    Help,
+    /// A nickname.
+    Nick(&'a str),
+    /// A nickname, and the list of commands after it.
+    Login(&'a str),
+    /// To go to a room.
+    Join(&'a str),
+    /// To go to the lobby.
+    Leave,
+    /// The list of rooms.
+    Rooms,
+    /// Who is in a room, or else in the asker's.
+    Who(Option<&'a str>),
+    /// A direct message.
+    Msg {
+        /// The reader's name.
+        to: &'a str,
+        /// Not empty.
+        text: &'a str,
+    },
+    /// The end.
+    Quit,
+    /// A room's name perhaps, with what follows it.
+    Other {
+        /// Without the slash.
+        word: &'a str,
+        /// Trimmed.
+        arguments: &'a str,
+    },
+    /// The right word with the wrong arguments: how it is written.
+    Usage(&'static str),
+}
+
+/// A word that is a command.
+struct Verb {
+    /// How it is written: a slash, the word, the arguments.
+    form: &'static str,
+    /// Reads its trimmed arguments; `None` if they are wrong.
+    read: for<'a> fn(&'a str) -> Option<Command<'a>>,
+}
+
+const VERBS: [Verb; 12] = [
+    Verb { form: "/help", read: |arguments| alone(arguments, Command::Help) },
+    Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
+    Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
+    Verb { form: "/join ROOM", read: |arguments| one_word(arguments).map(Command::Join) },
+    Verb { form: "/leave", read: |arguments| alone(arguments, Command::Leave) },
+    Verb { form: "/back", read: |arguments| alone(arguments, Command::Leave) },
+    Verb { form: "/rooms", read: |arguments| alone(arguments, Command::Rooms) },
+    Verb { form: "/who [ROOM]", read: who },
+    Verb { form: "/online [ROOM]", read: who },
+    Verb { form: "/msg NAME TEXT", read: msg },
+    Verb { form: "/quit", read: |arguments| alone(arguments, Command::Quit) },
+    Verb { form: "/logout", read: |arguments| alone(arguments, Command::Quit) },
+];
+
+impl<'a> Command<'a> {
+    /// What `line` asks for. Words are read without regard to case.
+    pub(super) fn parse(line: &'a str) -> Self {
+        if line.is_empty() {
+            return Self::Nothing;
+        }
+        match line.strip_prefix('/') {
+            None => Self::Say(line),
+            Some(rest) if rest.starts_with('/') => Self::Say(rest),
+            Some(rest) => Self::parse_words(rest),
+        }
+    }
+
+    fn parse_words(words: &'a str) -> Self {
+        let (word, arguments) = split_word(words);
+        match verb(word) {
+            None => Self::Other { word, arguments },
+            Some(verb) => (verb.read)(arguments).unwrap_or(Self::Usage(verb.form)),
+        }
+    }
+}
+
+/// Whether `/word` is a command, whatever the rooms.
+pub(super) fn is_command(word: &str) -> bool {
+    verb(word).is_some()
+}
+
+/// The part of a wrong word that the answer repeats.
+pub(super) fn echo(word: &str) -> &str {
+    &word[..word.floor_char_boundary(ECHO_LEN_MAX)]
+}
+
+fn verb(word: &str) -> Option<&'static Verb> {
+    const { &VERBS }.iter().find(|verb| split_word(&verb.form[1..]).0.eq_ignore_ascii_case(word))
+}
+
+/// The first word, which is empty if `text` begins with a blank, and the rest, trimmed.
+fn split_word(text: &str) -> (&str, &str) {
+    match text.split_once(char::is_whitespace) {
+        Some((word, rest)) => (word, rest.trim()),
+        None => (text, ""),
+    }
+}
+
+fn alone<'a>(arguments: &str, command: Command<'a>) -> Option<Command<'a>> {
+    arguments.is_empty().then_some(command)
+}
+
+fn one_word(arguments: &str) -> Option<&str> {
+    (!arguments.is_empty() && !arguments.contains(char::is_whitespace)).then_some(arguments)
+}
+
+fn who(arguments: &str) -> Option<Command<'_>> {
+    match arguments {
+        "" => Some(Command::Who(None)),
+        _ => one_word(arguments).map(|room| Command::Who(Some(room))),
+    }
+}
+
+fn msg(arguments: &str) -> Option<Command<'_>> {
+    let (to, text) = split_word(arguments);
+    (!text.is_empty()).then_some(Command::Msg { to, text })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_and_what_they_ask_for() {
+        use Command::*;
+        for (line, command) in [
+            ("", Nothing),
+            ("hello", Say("hello")),
+            (" /help", Say(" /help")),
+            ("//x", Say("/x")),
+            ("//", Say("/")),
+            ("///", Say("//")),
+            ("/help", Help),
+            ("/HELP ", Help),
+            ("/help me", Usage("/help")),
+            ("/nick plato", Nick("plato")),
+            ("/Nick  plato ", Nick("plato")),
+            ("/nick", Usage("/nick NAME")),
+            ("/nick ", Usage("/nick NAME")),
+            ("/nick a b", Usage("/nick NAME")),
+            ("/login plato", Login("plato")),
+            ("/login", Usage("/login NAME")),
+            ("/join python", Join("python")),
+            ("/join a b", Usage("/join ROOM")),
+            ("/leave", Leave),
+            ("/back", Leave),
+            ("/back x", Usage("/back")),
+            ("/rooms", Rooms),
+            ("/rooms x", Usage("/rooms")),
+            ("/who", Who(None)),
+            ("/who x", Who(Some("x"))),
+            ("/who x y", Usage("/who [ROOM]")),
+            ("/online", Who(None)),
+            ("/online x y", Usage("/online [ROOM]")),
+            ("/msg b  two  words ", Msg { to: "b", text: "two  words" }),
+            ("/msg b", Usage("/msg NAME TEXT")),
+            ("/msg", Usage("/msg NAME TEXT")),
+            ("/quit", Quit),
+            ("/logout", Quit),
+            ("/quit now", Usage("/quit")),
+            ("/", Other { word: "", arguments: "" }),
+            ("/ help", Other { word: "", arguments: "help" }),
+            ("/python", Other { word: "python", arguments: "" }),
+            ("/python x ", Other { word: "python", arguments: "x" }),
+        ] {
+            assert_eq!(Command::parse(line), command, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn an_echo_is_cut_between_characters() {
+        assert_eq!(echo("short"), "short");
+        assert_eq!(echo(&"a".repeat(1000)).len(), ECHO_LEN_MAX);
+        let odd = format!("a{}", "é".repeat(500));
+        assert!(odd.starts_with(echo(&odd)));
+        assert!((ECHO_LEN_MAX - 1..=ECHO_LEN_MAX).contains(&echo(&odd).len()));
+    }
+}

@@ -1,0 +1,192 @@
+//! The sessions: one for each connection, found by connection and by name.
+//!
+//! A session is kept small (about 80 bytes with its places in the indexes), so that tens of
+//! thousands of idle ones cost little. Which members a room has is the room's own list; a session
+//! knows its position there.
+
+use std::fmt::Write;
+use std::hash::BuildHasher;
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
+use std::num::NonZeroU32;
+use std::ops::{Index, IndexMut};
+
+use slab::Slab;
+
+use super::event::{ConnId, RoomId};
+use super::nick::{Name, NameIndex, ShownName};
+
+/// A session's number; used again after it has gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SessionId(pub(super) u32);
+
+/// One user.
+#[derive(Debug)]
+pub(super) struct Session {
+    /// Where it is connected.
+    pub(super) conn: ConnId,
+    /// The room it is in: always one.
+    pub(super) room: RoomId,
+    /// Its position among the room's members.
+    pub(super) position: u32,
+    /// Empty until one is taken.
+    nick: Name,
+    /// An IPv4 address is kept mapped. The scope of a link-local address is not kept.
+    ip: Ipv6Addr,
+    port: u16,
+}
+
+/// All users.
+#[derive(Debug)]
+pub(super) struct Sessions<S> {
+    slab: Slab<Session>,
+    /// By peer, then by the connection's index there: the session's number plus one, so that an
+    /// empty slot takes no more than the number.
+    by_conn: Box<[Vec<Option<NonZeroU32>>]>,
+    by_name: NameIndex<S>,
+}
+
+impl Session {
+    /// The name people see.
+    pub(super) fn name(&self) -> ShownName {
+        if self.nick != Name::EMPTY {
+            return ShownName::new(self.nick.as_str()).expect("a nickname is shorter");
+        }
+        let mut shown = ShownName::EMPTY;
+        let addr = SocketAddr::new(self.ip.to_canonical(), self.port);
+        write!(shown, "{addr}").expect("SHOWN_NAME_LEN_MAX is that of the longest address");
+        shown
+    }
+}
+
+impl<S: BuildHasher> Sessions<S> {
+    /// No sessions, and space for `capacity`. Pages that are never used cost nothing.
+    pub(super) fn new(peer_count: usize, capacity: usize, hasher: S) -> Self {
+        Self {
+            slab: Slab::with_capacity(capacity),
+            by_conn: (0..peer_count).map(|_| Vec::new()).collect(),
+            by_name: NameIndex::with_capacity(capacity, hasher),
+        }
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.slab.len()
+    }
+
+    /// Whether the connection's peer is known.
+    pub(super) fn knows_peer(&self, conn: ConnId) -> bool {
+        usize::from(conn.peer.0) < self.by_conn.len()
+    }
+
+    /// The session of exactly this connection.
+    pub(super) fn of(&self, conn: ConnId) -> Option<SessionId> {
+        self.in_slot_of(conn).filter(|id| self[*id].conn == conn)
+    }
+
+    /// The session in the connection's slot, whichever its generation.
+    pub(super) fn in_slot_of(&self, conn: ConnId) -> Option<SessionId> {
+        let slots = self.by_conn.get(usize::from(conn.peer.0))?;
+        let entry = slots.get(conn.index as usize).copied().flatten()?;
+        Some(SessionId(entry.get() - 1))
+    }
+
+    /// The session that goes by that name.
+    pub(super) fn named(&self, name: &str) -> Option<SessionId> {
+        self.by_name.find(name, |number| self.slab[number as usize].name()).map(SessionId)
+    }
+
+    /// Adds a session; the caller seats it in a room at once. Its peer is known and its slot free.
+    pub(super) fn insert(&mut self, conn: ConnId, addr: SocketAddr, room: RoomId) -> SessionId {
+        let ip = match addr.ip() {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped(),
+            IpAddr::V6(ip) => ip,
+        };
+        let session = Session { conn, room, position: 0, nick: Name::EMPTY, ip, port: addr.port() };
+        let number = u32::try_from(self.slab.insert(session)).expect("sessions are fewer");
+        *self.slot_mut(conn) = NonZeroU32::new(number + 1);
+        self.by_name.insert(number, |number| self.slab[number as usize].name());
+        SessionId(number)
+    }
+
+    /// Forgets a session that is in no room any more.
+    pub(super) fn remove(&mut self, id: SessionId) {
+        self.by_name.remove(id.0, self[id].name().as_str());
+        let session = self.slab.remove(id.0 as usize);
+        *self.slot_mut(session.conn) = None;
+    }
+
+    /// Gives a session a nickname that nobody else has.
+    pub(super) fn rename(&mut self, id: SessionId, nick: Name) {
+        self.by_name.remove(id.0, self[id].name().as_str());
+        self[id].nick = nick;
+        self.by_name.insert(id.0, |number| self.slab[number as usize].name());
+    }
+
+    fn slot_mut(&mut self, conn: ConnId) -> &mut Option<NonZeroU32> {
+        let slots = &mut self.by_conn[usize::from(conn.peer.0)];
+        let index = conn.index as usize;
+        if index >= slots.len() {
+            slots.resize(index + 1, None);
+        }
+        &mut slots[index]
+    }
+
+    /// Asserts that no session and no trace of one is left.
+    #[cfg(test)]
+    pub(super) fn assert_empty(&self) {
+        assert!(self.slab.is_empty());
+        assert_eq!(self.by_name.len(), 0);
+        assert!(self.by_conn.iter().flatten().all(Option::is_none));
+    }
+}
+
+impl<S> Index<SessionId> for Sessions<S> {
+    type Output = Session;
+
+    fn index(&self, id: SessionId) -> &Session {
+        &self.slab[id.0 as usize]
+    }
+}
+
+impl<S> IndexMut<SessionId> for Sessions<S> {
+    fn index_mut(&mut self, id: SessionId) -> &mut Session {
+        &mut self.slab[id.0 as usize]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::PeerId;
+    use crate::limits::SHOWN_NAME_LEN_MAX;
+
+    fn shown(addr: &str) -> String {
+        let addr = addr.parse().expect("the tests give addresses");
+        let mut sessions = Sessions::new(1, 1, std::hash::RandomState::new());
+        let conn = ConnId { peer: PeerId(0), index: 0, generation: 0 };
+        let id = sessions.insert(conn, addr, RoomId(0));
+        sessions[id].name().as_str().to_owned()
+    }
+
+    #[test]
+    fn a_session_is_small() {
+        assert!(size_of::<Session>() <= 60);
+        assert_eq!(size_of::<Option<NonZeroU32>>(), 4);
+    }
+
+    #[test]
+    fn addresses_as_people_see_them() {
+        let longest = "[1111:2222:3333:4444:5555:6666:7777:8888]:65535";
+        assert_eq!(longest.len(), SHOWN_NAME_LEN_MAX);
+        for (addr, name) in [
+            ("127.0.0.1:37994", "127.0.0.1:37994"),
+            ("255.255.255.255:65535", "255.255.255.255:65535"),
+            ("[::ffff:10.1.2.3]:80", "10.1.2.3:80"),
+            ("[::1]:80", "[::1]:80"),
+            ("[fe80::1%7]:80", "[fe80::1]:80"),
+            (longest, longest),
+        ] {
+            assert_eq!(shown(addr), name);
+        }
+    }
+}

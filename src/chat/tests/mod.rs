@@ -1,0 +1,6 @@
+//! Conversations: users on a sink that keeps what each one reads, in telnet's words.
+
+mod conversation;
+mod property;
+mod scale;
+mod stage;

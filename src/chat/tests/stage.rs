@@ -1,0 +1,242 @@
+//! Users by name, and the workers' part played by maps: who is in which room, who has read what.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::hash::RandomState;
+use std::net::SocketAddr;
+
+use crate::chat::{Action, Chat, Config, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink};
+use crate::dialect::telnet;
+use crate::time::Time;
+
+/// The peers of a stage: two workers, and one that observes if it is told to.
+pub(super) const OBSERVER: PeerId = PeerId(2);
+
+/// What the peers do with the actions they get, checked as it comes.
+#[derive(Default)]
+pub(super) struct Wire {
+    pub(super) room_of: BTreeMap<ConnId, RoomId>,
+    pub(super) members: BTreeMap<RoomId, BTreeSet<ConnId>>,
+    pub(super) heard: BTreeMap<ConnId, Vec<String>>,
+    pub(super) observed: Vec<String>,
+    /// Everything, in order; only if asked for.
+    pub(super) log: Option<Vec<String>>,
+    pub(super) holds: Vec<(PeerSet, RoomId, bool)>,
+    pub(super) closed: Vec<ConnId>,
+    pub(super) stops: Vec<PeerSet>,
+    pub(super) say_count: usize,
+    pub(super) delivery_count: usize,
+}
+
+/// The core, its peers, and the users.
+pub(super) struct Stage {
+    pub(super) chat: Chat,
+    pub(super) wire: Wire,
+    pub(super) now: Time,
+    conns: BTreeMap<String, ConnId>,
+    free: [Vec<ConnId>; 2],
+    slot_count: [u32; 2],
+}
+
+impl Wire {
+    fn hear(&mut self, conn: ConnId, message: &Message<&str>) {
+        let heard = self.heard.get_mut(&conn).expect("only who is connected is told anything");
+        heard.extend(words(message));
+    }
+
+    fn say(
+        &mut self,
+        peers: PeerSet,
+        room: RoomId,
+        author: Option<ConnId>,
+        message: Message<&str>,
+    ) {
+        self.say_count += 1;
+        if peers.contains(OBSERVER) {
+            self.observed.extend(words(&message).map(|words| format!("{}: {words}", room.0)));
+        }
+        for conn in self.members.get(&room).cloned().unwrap_or_default() {
+            assert!(peers.contains(conn.peer), "all peers with members are told");
+            if Some(conn) != author {
+                self.delivery_count += 1;
+                self.hear(conn, &message);
+            }
+        }
+    }
+
+    fn drop_conn(&mut self, conn: ConnId) {
+        if let Some(room) = self.room_of.remove(&conn) {
+            self.members.get_mut(&room).expect("it was entered").remove(&conn);
+        }
+    }
+}
+
+impl Sink for Wire {
+    fn push(&mut self, peers: PeerSet, action: Action<&str>) {
+        assert!(!peers.is_empty());
+        if let Some(log) = &mut self.log {
+            log.push(format!("{peers:?} {action:?}"));
+        }
+        match action {
+            Action::Opened { room, name } => {
+                assert_eq!(peers, PeerSet::one(OBSERVER));
+                self.observed.push(format!("{} is {name}", room.0));
+            }
+            Action::Enter { conn, room } => {
+                assert_eq!(peers, PeerSet::one(conn.peer));
+                assert_eq!(self.room_of.insert(conn, room), None);
+                assert!(self.members.entry(room).or_default().insert(conn));
+            }
+            Action::Leave { conn, room } => {
+                assert_eq!(peers, PeerSet::one(conn.peer));
+                assert_eq!(self.room_of.get(&conn), Some(&room));
+                self.drop_conn(conn);
+            }
+            Action::Tell { conn, message } => {
+                assert_eq!(peers, PeerSet::one(conn.peer));
+                self.hear(conn, &message);
+            }
+            Action::Say { room, author, message } => self.say(peers, room, author, message),
+            Action::Hold { room, on } => self.holds.push((peers, room, on)),
+            Action::Close { conn } => {
+                assert_eq!(peers, PeerSet::one(conn.peer));
+                assert!(!self.room_of.contains_key(&conn));
+                self.closed.push(conn);
+            }
+            Action::Stop => self.stops.push(peers),
+        }
+    }
+}
+
+impl Stage {
+    /// Two workers and these rooms; nobody observes.
+    pub(super) fn new(rooms: &[&str]) -> Self {
+        Self::with_observers(rooms, PeerSet::default())
+    }
+
+    pub(super) fn with_observers(rooms: &[&str], observers: PeerSet) -> Self {
+        let rooms = rooms.iter().map(|name| (*name).to_owned()).collect();
+        let config = Config { peer_count: 3, observers, rooms, clients_max: 16 };
+        let mut stage = Self {
+            chat: Chat::new(config, RandomState::new()),
+            wire: Wire::default(),
+            now: Time::default(),
+            conns: BTreeMap::new(),
+            free: Default::default(),
+            slot_count: [0; 2],
+        };
+        stage.chat.open(&mut stage.wire);
+        stage
+    }
+
+    pub(super) fn handle(&mut self, event: Event<&str>) {
+        self.chat.handle(self.now, event, &mut self.wire);
+    }
+
+    /// A user on worker 0, and so on by turns.
+    pub(super) fn connects(&mut self, user: &str, addr: &str) -> ConnId {
+        let peer = PeerId(u8::from(self.slot_count[0] > self.slot_count[1]));
+        self.connects_to(peer, user, addr)
+    }
+
+    /// A user on that worker, in a slot that was used before if there is one.
+    pub(super) fn connects_to(&mut self, peer: PeerId, user: &str, addr: &str) -> ConnId {
+        let worker = usize::from(peer.0);
+        let conn = self.free[worker].pop().unwrap_or_else(|| {
+            self.slot_count[worker] += 1;
+            ConnId { peer, index: self.slot_count[worker] - 1, generation: 0 }
+        });
+        let addr: SocketAddr = addr.parse().expect("the tests give addresses");
+        self.conns.insert(user.to_owned(), conn);
+        self.wire.heard.insert(conn, Vec::new());
+        self.handle(Event::Connected { conn, addr });
+        conn
+    }
+
+    pub(super) fn says(&mut self, user: &str, text: &str) {
+        let conn = self.conns[user];
+        self.handle(Event::Line { conn, text });
+        if self.wire.closed.contains(&conn) {
+            self.wire.closed.clear();
+            self.conns.remove(user);
+            self.free_slot(conn);
+        }
+    }
+
+    /// What the user has read since last asked.
+    pub(super) fn reads(&mut self, user: &str) -> Vec<String> {
+        let conn = self.conns[user];
+        std::mem::take(self.wire.heard.get_mut(&conn).expect("the user is connected"))
+    }
+
+    #[track_caller]
+    pub(super) fn hears(&mut self, user: &str, lines: &[&str]) {
+        assert_eq!(self.reads(user), lines, "{user}");
+    }
+
+    /// What everybody has read so far is looked at no more.
+    pub(super) fn forget_the_rest(&mut self) {
+        self.wire.heard.values_mut().for_each(Vec::clear);
+    }
+
+    pub(super) fn disconnects(&mut self, user: &str) {
+        let conn = self.conns.remove(user).expect("the user is connected");
+        self.wire.drop_conn(conn);
+        self.free_slot(conn);
+        self.handle(Event::Disconnected { conn });
+    }
+
+    pub(super) fn is_here(&self, user: &str) -> bool {
+        self.conns.contains_key(user)
+    }
+
+    pub(super) fn conn(&self, user: &str) -> ConnId {
+        self.conns[user]
+    }
+
+    pub(super) fn room_of(&self, user: &str) -> RoomId {
+        self.wire.room_of[&self.conns[user]]
+    }
+
+    pub(super) fn tick(&mut self) {
+        self.now = self.chat.deadline();
+        self.handle(Event::Tick);
+    }
+
+    /// Everything said was looked at; everybody goes; nothing is left.
+    #[track_caller]
+    pub(super) fn ends(mut self) {
+        let unread: Vec<_> = self.wire.heard.values().filter(|lines| !lines.is_empty()).collect();
+        assert!(unread.is_empty(), "not looked at: {unread:?}");
+        for user in self.conns.keys().cloned().collect::<Vec<_>>() {
+            self.disconnects(&user);
+        }
+        assert!(self.wire.room_of.is_empty());
+        assert_eq!(self.chat.client_count(), 0);
+        self.chat.assert_empty();
+    }
+
+    fn free_slot(&mut self, conn: ConnId) {
+        self.wire.heard.remove(&conn);
+        let next = ConnId { generation: conn.generation + 1, ..conn };
+        self.free[usize::from(conn.peer.0)].push(next);
+    }
+}
+
+impl Chat {
+    #[track_caller]
+    fn assert_empty(&self) {
+        self.sessions.assert_empty();
+        self.rooms.assert_empty();
+    }
+}
+
+/// The message as lines without their ends; the list of commands as one word.
+fn words(message: &Message<&str>) -> impl Iterator<Item = String> {
+    let mut out = Vec::new();
+    match message {
+        Message::Help => out.extend_from_slice(b"(help)"),
+        _ => telnet::render(message, &mut out),
+    }
+    let text = String::from_utf8(out).expect("messages are text");
+    text.split_terminator("\r\n").map(str::to_owned).collect::<Vec<_>>().into_iter()
+}
