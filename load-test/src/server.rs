@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
+use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -16,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// Nanoseconds of a tick in /proc/PID/stat: USER_HZ is 100 on every Linux that has io_uring.
 const TICK_NS: u64 = 10_000_000;
+
+/// The number of the signal that asks a process to leave (signal(7)).
+const SIGTERM: i32 = Signal::TERM.as_raw();
 
 /// A server this process started; it is stopped when dropped.
 pub struct Server {
@@ -55,13 +59,16 @@ impl Server {
         self.child.id()
     }
 
-    /// Asks it to leave; anything but leaving in time with exit code 0 is an error.
+    /// Asks it to leave; anything but leaving in time, with exit code 0 or of the signal itself, is an
+    /// error.
     pub fn stop(mut self) -> Result<(), Failure> {
         self.signal()?;
         let deadline = Instant::now() + SERVER_TIMEOUT;
         while Instant::now() < deadline {
             match self.child.try_wait().map_err(|error| failed("waiting for the server", &error))? {
-                Some(status) if status.success() => return Ok(()),
+                Some(status) if status.success() || status.signal() == Some(SIGTERM) => {
+                    return Ok(());
+                }
                 Some(status) => return Err(Failure::Run(format!("the server left with {status}"))),
                 None => std::thread::sleep(LOOK_INTERVAL),
             }

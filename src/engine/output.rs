@@ -319,10 +319,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if !room_feed.members.is_empty() {
             return;
         }
-        let place = &mut self.rooms[room_feed.room.0 as usize].feeds[room_feed.dialect.index()];
+        let room = &mut self.rooms[room_feed.room.0 as usize];
+        let place = &mut room.feeds[room_feed.dialect.index()];
         if *place == index {
             *place = NONE;
         }
+        // Who enters next is told whether the room is held, and it may be another room by then.
+        room.held &= room.feeds.iter().any(|feed| *feed != NONE);
         room_feed.feed.release(room_feed.feed.head(), &mut self.pool);
         if std::mem::take(&mut room_feed.congested) {
             let (peer, room) = (self.peer, room_feed.room);
