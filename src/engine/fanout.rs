@@ -80,6 +80,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.with_part(&mut budget, FANOUT_QUANTUM / 4, Self::sweep_small);
         self.sweep_large(&mut budget);
         self.sweep_small(&mut budget);
+        self.send_ready(&mut budget);
     }
 
     /// Spends at most `sends` of the budget: no kind of work starves the others.
