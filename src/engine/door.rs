@@ -49,8 +49,8 @@ impl Door {
         Self { clients_max, trusted, inside: Mutex::default() }
     }
 
-    /// Whether clients from there are exempt from all that is counted for each address, and from the
-    /// rate of lines.
+    /// Whether clients from there are exempt from all that is counted for each address, and from
+    /// the rate of lines.
     #[must_use]
     pub fn trusts(&self, ip: IpAddr) -> bool {
         let ip = ip.to_canonical();
