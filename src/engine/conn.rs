@@ -143,7 +143,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.listeners[listener as usize].dialect
     }
 
-    /// An open connection ends: the core is told, and what it still says is waited for.
+    /// An open connection ends: the core is told, and what it still says is waited for. Unless the
+    /// client ended it, a last line then says why.
     pub(super) fn leave(&mut self, key: Key, reason: CloseReason) {
         let id = self.id(key);
         let Some(conn) = self.conn_mut(key).filter(|conn| conn.is_open()) else { return };
@@ -151,14 +152,6 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         conn.held = None;
         self.batch.push(Event::Disconnected { conn: id });
         self.leaving.push(key);
-    }
-
-    /// As `leave`, after one line that says why.
-    pub(super) fn dismiss(&mut self, key: Key, reason: CloseReason) {
-        if self.conn(key).is_some_and(Conn::is_open) {
-            self.tell(key, &Message::Closing { reason });
-            self.leave(key, reason);
-        }
     }
 
     /// The connection broke: nothing can be sent to it any more.
@@ -178,9 +171,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// The core was told of everyone who leaves, and its answers were taken: on to draining.
     pub(super) fn drain_leaving(&mut self) {
         while let Some(key) = self.leaving.pop() {
-            if let Some(State::Leaving(reason)) = self.conn(key).map(|conn| conn.state) {
-                self.drain(key, reason);
+            let Some(State::Leaving(reason)) = self.conn(key).map(|conn| conn.state) else {
+                continue;
+            };
+            if reason != CloseReason::EndOfFile {
+                self.tell(key, &Message::Closing { reason });
             }
+            self.drain(key, reason);
         }
     }
 

@@ -103,7 +103,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 return;
             }
             let Some(key) = self.ready.pop_front() else { return };
+            let batch_number = self.batch_number;
             let Some(conn) = self.conn_mut(key) else { continue };
+            if conn.sent.0 == batch_number {
+                // Until the outcome of that send is known, nothing may follow it.
+                self.ready.push_back(key);
+                continue;
+            }
             conn.queued = false;
             if conn.blocked || !conn.is_sent_to() {
                 continue;

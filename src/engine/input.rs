@@ -102,7 +102,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             answers.clear();
             self.answers = answers;
             if let Some(reason) = ending {
-                self.dismiss(key, reason);
+                self.leave(key, reason);
                 return bytes.len();
             }
         }
@@ -191,7 +191,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let Some(Conn { held: Some(held), .. }) = self.conn(key) else { return };
         let len = held.bytes.len();
         if len > HELD_LEN_MAX {
-            self.dismiss(key, CloseReason::Flood);
+            self.leave(key, CloseReason::Flood);
         } else if len > HELD_LEN {
             self.stop_receiving(key);
         }
