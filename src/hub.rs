@@ -55,6 +55,8 @@ struct Outboxes {
     waiting: PeerSet,
     /// Those whose outbox is full. Workers among them make the others stop reading.
     full: PeerSet,
+    /// Those that are short of memory for feeds; the others then stop reading.
+    short: PeerSet,
     /// Those that only watch: what is over their bound is dropped and counted.
     observers: PeerSet,
     dropped: u64,
@@ -78,6 +80,8 @@ pub struct Exchanged {
 pub struct Batch {
     events: Vec<Event<Span>>,
     text: String,
+    /// The peer is short of memory for what it is told.
+    pub short: bool,
 }
 
 /// Actions on their way to a peer.
@@ -97,6 +101,7 @@ impl Hub {
             rung: PeerSet::default(),
             waiting: PeerSet::default(),
             full: PeerSet::default(),
+            short: PeerSet::default(),
             observers: config.observers,
             dropped: 0,
         };
@@ -177,10 +182,11 @@ impl Shared {
         }
         batch.clear();
         self.outboxes.swap(peer, outbox);
+        self.outboxes.note_short(peer, batch.short);
         Exchanged {
             wake: self.outboxes.not_rung(),
             deadline: self.chat.deadline(),
-            hold: self.outboxes.workers_full(),
+            hold: self.outboxes.must_hold(),
             waited: Duration::ZERO,
         }
     }
@@ -194,6 +200,10 @@ impl Outboxes {
         self.full.remove(peer);
     }
 
+    fn note_short(&mut self, peer: PeerId, short: bool) {
+        if short { self.short.insert(peer) } else { self.short.remove(peer) }
+    }
+
     /// Whom to wake; they count as rung from here on.
     fn not_rung(&mut self) -> PeerSet {
         let wake = PeerSet(self.waiting.0 & !self.rung.0);
@@ -201,8 +211,8 @@ impl Outboxes {
         wake
     }
 
-    fn workers_full(&self) -> bool {
-        self.full.0 & !self.observers.0 != 0
+    fn must_hold(&self) -> bool {
+        self.full.0 & !self.observers.0 != 0 || !self.short.is_empty()
     }
 }
 
@@ -228,7 +238,7 @@ impl Sink for Outboxes {
 impl Batch {
     /// Adds an event.
     pub fn push(&mut self, event: Event<&str>) {
-        let Self { events, text } = self;
+        let Self { events, text, .. } = self;
         events.push(event.map(|part| append(text, part)));
     }
 

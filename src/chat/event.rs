@@ -352,6 +352,8 @@ pub enum CloseReason {
     TimedOut,
     /// It read too slowly.
     Slow,
+    /// It read slowly, and memory was short.
+    Shed,
     /// It sent without ever ending a line.
     EndlessLine,
     /// It sent faster than the server could stop reading.
@@ -372,12 +374,13 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::EndOfFile,
         Self::Quit,
         Self::Reset,
         Self::TimedOut,
         Self::Slow,
+        Self::Shed,
         Self::EndlessLine,
         Self::Flood,
         Self::Foreign,
@@ -397,6 +400,7 @@ impl CloseReason {
             Self::Reset => "reset",
             Self::TimedOut => "timeout",
             Self::Slow => "slow",
+            Self::Shed => "shed",
             Self::EndlessLine => "endless_line",
             Self::Flood => "flood",
             Self::Foreign => "foreign",

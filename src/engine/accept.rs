@@ -12,6 +12,22 @@ use crate::limits::{ACCEPT_LANES, ACCEPT_PAUSE};
 use crate::time::Clock;
 use crate::uring::{Ring, errno};
 
+/// Errors of the one connection, or of a moment (accept(2)): the next may be fine.
+const CONNECTION_ERRORS: &[i32] = &[
+    libc::ECONNABORTED,
+    libc::EINTR,
+    libc::EAGAIN,
+    libc::EPROTO,
+    libc::EPERM,
+    libc::ENETDOWN,
+    libc::ENOPROTOOPT,
+    libc::EHOSTDOWN,
+    libc::ENONET,
+    libc::EHOSTUNREACH,
+    libc::EOPNOTSUPP,
+    libc::ENETUNREACH,
+];
+
 #[derive(Debug)]
 pub(super) struct Lane {
     listener: u32,
@@ -33,11 +49,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if self.stopping || self.accept_pause {
             return;
         }
-        while let Some(lane) = self.resting.pop() {
-            if self.conns.len() >= self.slot_count {
-                self.resting.push(lane);
-                return;
-            }
+        // The longest rest first, so that no listener waits for another.
+        while self.conns.len() < self.slot_count
+            && let Some(lane) = self.resting.pop_front()
+        {
             self.start_lane(lane);
         }
     }
@@ -55,7 +70,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     pub(super) fn on_accept(&mut self, lane: u32, result: i32) {
         let place = &mut self.lanes[lane as usize];
         let (slot, listener) = (std::mem::replace(&mut place.slot, NONE), place.listener);
-        self.resting.push(lane);
+        self.resting.push_back(lane);
         match errno(result) {
             None => self.admit(lane, listener, slot),
             Some(errno) => {
@@ -73,7 +88,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             return;
         }
         self.stats.accept_errors.add(1);
-        if matches!(errno, libc::ECONNABORTED | libc::EINTR | libc::EPROTO | libc::EAGAIN) {
+        if CONNECTION_ERRORS.contains(&errno) {
             return;
         }
         if !self.accept_pause {
@@ -118,8 +133,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// The slots that are left are for refusals.
     fn is_full(&self) -> bool {
+        self.connection_count() > self.config.clients_max as usize
+    }
+
+    /// Connections, without the slots set aside for the next.
+    pub(super) fn connection_count(&self) -> usize {
         let accepting = self.lanes.len() - self.resting.len();
-        self.conns.len() - accepting > self.config.clients_max as usize
+        self.conns.len() - accepting
     }
 
     /// Tells a newcomer why it cannot stay. The core never hears of it.

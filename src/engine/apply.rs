@@ -1,9 +1,9 @@
 //! The exchange with the hub, and carrying out what it says.
 
-use super::Worker;
 use super::conn::NONE;
 use super::token::Key;
-use crate::chat::{Action, CloseReason, ConnId, Message, RoomId};
+use super::{Timer, Worker};
+use crate::chat::{Action, CloseReason, ConnId, RoomId};
 use crate::hub::{Exchanged, Outbox};
 use crate::time::Clock;
 use crate::uring::Ring;
@@ -12,7 +12,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Hands in what happened and does what comes back; nothing if nothing happened.
     pub(super) fn exchange(&mut self) {
         let due = self.hub_deadline <= self.now;
-        if self.batch.is_empty() && !self.rung && !due && !self.hub_hold {
+        let short = self.pool.is_short();
+        let changed = std::mem::replace(&mut self.batch.short, short) != short;
+        if self.batch.is_empty() && !self.rung && !due && !self.hub_hold && !changed {
             return;
         }
         let mut outbox = std::mem::take(&mut self.outbox);
@@ -75,23 +77,25 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     fn hold_room(&mut self, room: RoomId, on: bool) {
+        // The last member here may have gone since the core said so; who enters next is told anew.
         if let Some(room) = self.rooms.get_mut(room.0 as usize) {
-            room.held = on;
+            room.held = on && room.is_read();
         }
     }
 
-    /// The server stops: everyone is told, gets what is owed, and is closed.
+    /// The server stops: nothing more is read; everyone gets what is owed, is told goodbye, and is
+    /// closed, at the latest when the time for draining is over.
     fn stop(&mut self) {
         self.stopping = true;
         self.stop_accepting();
-        let open = self.conns.iter().filter(|(_, conn)| conn.is_open());
-        let keys = open.map(|(slot, conn)| Key {
+        let here = self.conns.iter().filter(|(_, conn)| conn.is_sent_to());
+        let keys = here.map(|(slot, conn)| Key {
             slot: u32::try_from(slot).expect("below SLOTS_MAX"),
             generation: conn.generation,
         });
         for key in keys.collect::<Vec<_>>() {
-            self.tell(key, &Message::Stopping);
-            self.drain_for(key, CloseReason::Stop, self.config.drain);
+            self.timers.set(self.now + self.config.drain, Timer::Close(key));
+            self.make_ready(key);
         }
     }
 }

@@ -43,6 +43,10 @@ pub(super) struct Conn {
     pub(super) sent: (u32, u32),
     /// Since when it has been behind because its socket was full; `NEVER` when it is not.
     pub(super) stalled_since: Time,
+    /// It stands in the list of those that are looked at for slowness.
+    pub(super) listed: bool,
+    /// Lines it missed and was not told of yet.
+    pub(super) skipped: u64,
     /// How fast its lines came.
     pub(super) rate: Rate,
     /// Its rate of lines is not bounded.
@@ -103,6 +107,8 @@ impl Conn {
             mid_line: Source::Nothing,
             sent: (0, 0),
             stalled_since: Time::NEVER,
+            listed: false,
+            skipped: 0,
             rate: Rate::default(),
             trusted: false,
             retry_count: 0,
@@ -183,10 +189,6 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// The connection gets the rest of a begun line and its replies, then it is closed.
     pub(super) fn drain(&mut self, key: Key, reason: CloseReason) {
-        self.drain_for(key, reason, CLOSE_GRACE);
-    }
-
-    pub(super) fn drain_for(&mut self, key: Key, reason: CloseReason, grace: std::time::Duration) {
         self.unsubscribe_all(key);
         let Some(conn) = self.conn_mut(key).filter(|conn| conn.is_sent_to()) else { return };
         conn.state = State::Draining(reason);
@@ -194,7 +196,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if conn.private == NONE {
             self.begin_close(key, reason, false);
         } else {
-            self.timers.set(self.now + grace, Timer::Close(key));
+            self.timers.set(self.now + CLOSE_GRACE, Timer::Close(key));
             self.make_ready(key);
         }
     }
@@ -249,10 +251,15 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fill_lanes();
     }
 
-    /// The time for draining is over.
+    /// The time for draining is over. What a full socket still holds goes too, so that nothing of it
+    /// stays in the kernel.
     pub(super) fn on_close_timer(&mut self, key: Key) {
-        if let Some(State::Draining(reason)) = self.conn(key).map(|conn| conn.state) {
-            self.begin_close(key, reason, false);
+        let Some(conn) = self.conn(key) else { return };
+        let blocked = conn.blocked;
+        match conn.state {
+            State::Draining(reason) => self.begin_close(key, reason, blocked),
+            State::Open if self.stopping => self.begin_close(key, CloseReason::Stop, blocked),
+            _ => {}
         }
     }
 

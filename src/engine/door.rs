@@ -15,6 +15,9 @@ use crate::chat::CloseReason;
 use crate::limits::{ADDRESS_CLIENTS_MAX, ADDRESS_RATE, ADDRESS_RATE_PERIOD, ADDRESSES_MAX};
 use crate::time::Time;
 
+/// How many are looked at to find one that may be forgotten: an accept must not take long.
+const FORGET_LOOKS: usize = 64;
+
 /// The door.
 #[derive(Debug)]
 pub struct Door {
@@ -108,9 +111,10 @@ impl Inside {
         }
     }
 
-    /// Makes room: one without a connection is forgotten, or, should all have one, any.
+    /// Makes room: one without a connection is forgotten, or, where none is found soon, any.
     fn forget_one(&mut self) {
-        let absent = self.visitors.iter().find(|(_, visitor)| visitor.client_count == 0);
+        let absent =
+            self.visitors.iter().take(FORGET_LOOKS).find(|(_, visitor)| visitor.client_count == 0);
         let any = || self.visitors.keys().next();
         if let Some(address) = absent.map(|(address, _)| address).or_else(any).copied() {
             self.visitors.remove(&address);

@@ -16,7 +16,7 @@ use super::feed::Stretch;
 use super::output::{RoomFeed, Subscription, Sweep};
 use super::token::{Key, Token};
 use super::{Timer, Worker};
-use crate::chat::{CloseReason, Event};
+use crate::chat::{CloseReason, Message};
 use crate::limits::{
     BEHIND_LEN_MAX, CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RETRY_PAUSE,
     RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
@@ -132,6 +132,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             Source::Room(subscription) => return self.send_from_room(subscription),
             Source::Nothing => {}
         }
+        self.tell_skipped(key);
+        let conn = self.conn(key)?;
         let (private, mut next) = (conn.private, conn.subscription);
         if private != NONE && self.private_len(private) > 0 {
             return self.send_private(key);
@@ -149,7 +151,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// that ran after every line by itself would undo the pacing.
     fn catch_up(&mut self, index: u32) -> Option<u32> {
         let subscription = &self.subscriptions[index as usize];
-        if subscription.cursor < self.feeds[subscription.feed as usize].target {
+        let room_feed = &self.feeds[subscription.feed as usize];
+        // At the end there is no next sweep to wait for.
+        let until = if self.stopping { room_feed.feed.head() } else { room_feed.target };
+        if subscription.cursor < until {
             self.send_from_room(index)
         } else {
             self.stop_lagging(index);
@@ -190,6 +195,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn send(&mut self, sent: Sent, stretch: Stretch) -> Option<u32> {
         let place = u32::try_from(self.sent.len()).expect("bounded by the quantum");
         let conn = &mut self.conns[sent.key.slot as usize];
+        debug_assert_ne!(conn.sent.0, self.batch_number, "one send a connection in a batch");
         conn.sent = (self.batch_number, place);
         conn.mid_line = Source::Nothing;
         self.sent.push(Sent { line_count: stretch.line_count, ..sent });
@@ -208,7 +214,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let feed = subscription.feed;
         let room_feed = &mut self.feeds[feed as usize];
         room_feed.laggard_count -= 1;
-        if room_feed.laggard_count == 0 && room_feed.sweep == Sweep::Idle {
+        // While authors are held nothing else would let go of what has been read by now.
+        let last = room_feed.laggard_count == 0 || room_feed.congested;
+        if last && room_feed.sweep == Sweep::Idle {
             room_feed.sweep = Sweep::Done;
             self.swept.push(feed);
         }
@@ -216,9 +224,14 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// The connection has everything it is owed.
     fn caught_up(&mut self, key: Key) {
+        let stopping = self.stopping;
         let Some(conn) = self.conn_mut(key) else { return };
         conn.stalled_since = Time::NEVER;
         conn.retry_count = 0;
+        if stopping && conn.is_open() {
+            self.tell(key, &Message::Stopping);
+            self.drain(key, CloseReason::Stop);
+        }
     }
 
     fn sweep_small(&mut self, budget: &mut Budget) {
@@ -307,6 +320,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             return;
         }
         let sent = self.sent[place as usize];
+        self.sent[place as usize].line_count = 0;
         let part = match errno(result) {
             None => u64::from(result.unsigned_abs()),
             Some(libc::EAGAIN | libc::ENOBUFS | libc::ENOMEM | libc::EINTR) => 0,
@@ -350,6 +364,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.stats.blocked.add(1);
         if conn.stalled_since == Time::NEVER {
             conn.stalled_since = now;
+        }
+        if !std::mem::replace(&mut conn.listed, true) {
             self.stalled.push(key);
         }
         conn.retry_count = if progress { 0 } else { conn.retry_count.saturating_add(1) };
@@ -439,15 +455,11 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         cursors.min().unwrap_or(room_feed.target).min(room_feed.target)
     }
 
-    /// Tells the core when this worker falls behind in a room, and when it has caught up.
+    /// Notes when this worker falls behind in a room, and when it has caught up.
     pub(super) fn note_congestion(&mut self, index: u32) {
-        let RoomFeed { room, congested, feed, .. } = &mut self.feeds[index as usize];
+        let RoomFeed { congested, feed, .. } = &self.feeds[index as usize];
         let len = feed.len();
         let on = if *congested { len > CONGESTED_LEN / 2 } else { len > CONGESTED_LEN };
-        if on != *congested {
-            *congested = on;
-            let (peer, room) = (self.peer, *room);
-            self.batch.push(Event::Congested { peer, room, on });
-        }
+        self.set_congested(index, on);
     }
 }

@@ -35,7 +35,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             (None, None) => self.on_end(key),
             (None, Some(errno)) => self.on_recv_error(key, errno),
         }
-        self.receive_again(key);
+        self.receive_again(key, completion.result == 0);
     }
 
     fn on_bytes(&mut self, key: Key, buffer: BufferId, len: u32) {
@@ -43,8 +43,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let mut input = std::mem::take(&mut self.input);
         input.extend_from_slice(self.ring.buffer(buffer, len as usize));
         self.ring.recycle(buffer);
+        let stopping = self.stopping;
         match self.conn_mut(key) {
-            Some(conn) if !conn.is_open() => {}
+            Some(conn) if !conn.is_open() || stopping => {}
             Some(Conn { held: Some(held), .. }) => {
                 held.bytes.extend_from_slice(&input);
                 self.on_held_growth(key);
@@ -70,7 +71,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     fn on_recv_error(&mut self, key: Key, errno: i32) {
         match errno {
-            libc::ENOBUFS => self.stats.recv_no_buffers.add(1),
+            libc::ENOBUFS | libc::ENOMEM => self.stats.recv_no_buffers.add(1),
             libc::ECANCELED | libc::EINTR | libc::EAGAIN => {}
             libc::ETIMEDOUT => self.lost(key, CloseReason::TimedOut),
             _ => self.lost(key, CloseReason::Reset),
@@ -78,10 +79,17 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// A receive that ended is started again, unless the connection is not to be read from.
-    fn receive_again(&mut self, key: Key) {
+    fn receive_again(&mut self, key: Key, ended: bool) {
         let Some(conn) = self.conn(key).filter(|conn| !conn.receiving) else { return };
         match conn.state {
             State::Open if conn.held.is_none() => self.start_receiving(key),
+            // Thrown away: closing with input unread would reset the connection, and what it was
+            // sent last could be lost.
+            State::Leaving(reason) | State::Draining(reason)
+                if reason != CloseReason::EndOfFile && !ended =>
+            {
+                self.start_receiving(key);
+            }
             State::Closing { .. } => self.close_if_idle(key),
             _ => {}
         }

@@ -13,9 +13,9 @@ use crate::chat::{CloseReason, PeerId};
 use crate::dialect::Dialect;
 use crate::hub::{Batch, Bells, Hub, Outbox};
 use crate::limits::{
-    ACCEPT_LANES, CHUNK_LEN, COMPLETIONS, FANOUT_QUANTUM, LARGE_CHUNK_LEN, LARGE_CHUNKS, REAP_FULL,
-    REAPS_MAX, RECV_BUFFER_LEN, RECV_BUFFERS, REFUSAL_SLOTS, RENDERED_LEN_MAX, RESUME_INTERVAL,
-    ROOM_CHUNKS, SHARED_TEXT_LEN, SUBMISSIONS,
+    ACCEPT_LANES, CHUNK_LEN, COMPLETIONS, FANOUT_QUANTUM, LARGE_CHUNK_LEN, LARGE_CHUNKS,
+    PRIVATE_CHUNKS_MAX, REAP_FULL, REAPS_MAX, RECV_BUFFER_LEN, RECV_BUFFERS, REFUSAL_SLOTS,
+    RENDERED_LEN_MAX, RESUME_INTERVAL, ROOM_CHUNKS, SHARED_TEXT_LEN, SUBMISSIONS,
 };
 use crate::time::{Clock, Monotonic, Time};
 use crate::uring::{self, Completion, Doorbell, Ring, Uring, Wait};
@@ -146,9 +146,9 @@ pub fn slot_count(config: &Config) -> u32 {
     config.clients_max + REFUSAL_SLOTS + config.listener_count * ACCEPT_LANES
 }
 
-/// A chunk for each connection's replies, and some for rooms.
+/// A chunk for each connection's replies, as far as memory is reachable, and some for rooms.
 fn small_chunks(config: &Config) -> u32 {
-    slot_count(config) + ROOM_CHUNKS
+    slot_count(config).min(PRIVATE_CHUNKS_MAX) + ROOM_CHUNKS
 }
 
 /// Runs a worker on this thread until the core says stop and its clients are drained.
@@ -215,7 +215,7 @@ pub struct Worker<R, C> {
     next_generation: u32,
     lanes: Vec<Lane>,
     /// Lanes without an accept under way.
-    resting: Vec<u32>,
+    resting: VecDeque<u32>,
     /// Accepting rests until a timer fires.
     accept_pause: bool,
     stopping: bool,
@@ -273,7 +273,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let slot_count = slot_count(&config) as usize;
         let shared_texts = SharedTexts::write(ring.memory());
         let lanes = accept::lanes(listeners.len());
-        let resting = (0..u32::try_from(lanes.len()).expect("a handful")).rev().collect();
+        let resting = (0..u32::try_from(lanes.len()).expect("a handful")).collect();
         let mut worker = Self {
             now: clock.now(),
             ring,
@@ -348,7 +348,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fan_out();
         self.stats.turns.record(self.clock.now() - start);
         self.publish_ring_stats();
-        Ok(!(self.stopping && self.conns.is_empty()))
+        Ok(!(self.stopping && self.connection_count() == 0))
     }
 
     /// How long the next enter may wait.

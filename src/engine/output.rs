@@ -41,6 +41,8 @@ pub(super) struct Room {
     feeds: [u32; Dialect::ALL.len()],
     /// Its members are not read from.
     pub(super) held: bool,
+    /// Feeds of it in which this worker is behind.
+    congested_count: u32,
 }
 
 /// The lines of a room in one dialect, and who reads them here.
@@ -59,7 +61,7 @@ pub(super) struct RoomFeed {
     pub(super) started: Time,
     /// Members that are lagging.
     pub(super) laggard_count: u32,
-    /// The core was told that this worker is behind here.
+    /// This worker is behind here.
     pub(super) congested: bool,
 }
 
@@ -78,7 +80,12 @@ pub(super) enum Sweep {
 
 impl Room {
     fn empty() -> Self {
-        Self { feeds: [NONE; Dialect::ALL.len()], held: false }
+        Self { feeds: [NONE; Dialect::ALL.len()], held: false, congested_count: 0 }
+    }
+
+    /// Whether anybody here reads it.
+    pub(super) fn is_read(&self) -> bool {
+        self.feeds.iter().any(|feed| *feed != NONE)
     }
 }
 
@@ -197,6 +204,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let index = u32::try_from(self.subscriptions.insert(subscription));
         conn.subscription = index.expect("a bounded number for each connection");
         room_feed.members.push(conn.subscription);
+        if room_feed.congested {
+            // The core forgets this with the last member that it knows of here.
+            self.batch.push(Event::Congested { peer: self.peer, room, on: true });
+        }
     }
 
     fn feed_of(&mut self, room: RoomId, dialect: Dialect) -> u32 {
@@ -325,12 +336,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             *place = NONE;
         }
         // Who enters next is told whether the room is held, and it may be another room by then.
-        room.held &= room.feeds.iter().any(|feed| *feed != NONE);
+        room.held &= room.is_read();
         room_feed.feed.release(room_feed.feed.head(), &mut self.pool);
-        if std::mem::take(&mut room_feed.congested) {
-            let (peer, room) = (self.peer, room_feed.room);
-            self.batch.push(Event::Congested { peer, room, on: false });
-        }
+        self.set_congested(index, false);
+        let room_feed = &self.feeds[index as usize];
         if matches!(room_feed.sweep, Sweep::Idle | Sweep::Paced(_)) {
             let RoomFeed { feed, .. } = self.feeds.remove(index as usize);
             if self.spare_feeds.len() < SPARE_FEEDS {
@@ -382,6 +391,20 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         for member in &self.feeds[index as usize].members {
             let conn = self.subscriptions[*member as usize].conn;
             self.slow.push((conn, CloseReason::Internal));
+        }
+    }
+
+    /// Whether this worker is behind in a feed. The core is told of rooms, in whatever dialects.
+    pub(super) fn set_congested(&mut self, index: u32, on: bool) {
+        let RoomFeed { room, congested, .. } = &mut self.feeds[index as usize];
+        if std::mem::replace(congested, on) == on {
+            return;
+        }
+        let (peer, room) = (self.peer, *room);
+        let count = &mut self.rooms[room.0 as usize].congested_count;
+        *count = if on { *count + 1 } else { *count - 1 };
+        if *count == u32::from(on) {
+            self.batch.push(Event::Congested { peer, room, on });
         }
     }
 

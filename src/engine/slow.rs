@@ -3,14 +3,18 @@
 //! What counts is the age of the oldest unsent byte, from when the socket was first full: a reader
 //! that takes a byte now and then does not escape, and lateness of the server never counts. Under
 //! `close` the reader is told why, where its stream stands between two lines, and reset, so that
-//! the kernel keeps nothing for it. Under `skip` it goes on at the live end of its rooms, after a
-//! line that says how many lines it missed.
+//! the kernel keeps nothing for it. Under `skip` it goes on at the live end of its rooms, and once
+//! it reads again, a line says how many lines it missed. Replies are never skipped: who leaves
+//! those unread is closed all the same. Who never reads again is ended by the kernel
+//! (`limits::USER_TIMEOUT`).
+//!
+//! When memory runs short, those who hold most of it go first.
 
-use super::conn::{NONE, Source};
+use super::conn::{Conn, NONE, Source};
 use super::token::{Key, Token};
 use super::{SlowPolicy, Timer, Worker};
 use crate::chat::{CloseReason, Message};
-use crate::limits::{BEHIND_AGE_MAX, SLOW_CHECK_INTERVAL};
+use crate::limits::{BEHIND_AGE_MAX, BEHIND_LEN_MAX, SLOW_CHECK_INTERVAL};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -19,24 +23,61 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     pub(super) fn check_slow(&mut self) {
         let mut stalled = std::mem::take(&mut self.stalled);
         stalled.retain(|key| {
-            let Some(conn) = self.conn(*key) else { return false };
-            if conn.stalled_since == Time::NEVER || !conn.is_sent_to() {
-                return false;
-            }
-            if self.oldest_unsent(*key) + BEHIND_AGE_MAX <= self.now {
+            let listed = self
+                .conn(*key)
+                .is_some_and(|conn| conn.stalled_since != Time::NEVER && conn.is_sent_to());
+            if listed && self.oldest_unsent(*key) + BEHIND_AGE_MAX <= self.now {
                 self.slow.push((*key, CloseReason::Slow));
+            } else if !listed && let Some(conn) = self.conn_mut(*key) {
+                conn.listed = false;
             }
-            true
+            listed
         });
         self.stalled = stalled;
+        if self.pool.is_short() {
+            self.shed();
+        }
         self.timers.set(self.now + SLOW_CHECK_INTERVAL, Timer::Slow);
     }
 
-    /// Since when the connection has owed itself its oldest unsent byte.
+    /// Closes the slow readers that hold most, until a quarter of the memory would be free again.
+    fn shed(&mut self) {
+        let mut readers: Vec<(u64, Key)> =
+            self.stalled.iter().map(|key| (self.behind_len(*key), *key)).collect();
+        readers.sort_unstable_by_key(|(len, _)| std::cmp::Reverse(*len));
+        let mut missing = self.pool.used_len() / 4;
+        for (len, key) in readers {
+            if missing == 0 || len == 0 {
+                return;
+            }
+            missing = missing.saturating_sub(len);
+            self.slow.push((key, CloseReason::Shed));
+        }
+    }
+
+    /// Bytes that the connection has not been sent yet.
+    fn behind_len(&self, key: Key) -> u64 {
+        let Some(conn) = self.conn(key) else { return 0 };
+        let mut len = self.private_len(conn.private);
+        let mut next = conn.subscription;
+        while next != NONE {
+            let subscription = &self.subscriptions[next as usize];
+            len += self.feeds[subscription.feed as usize].feed.head() - subscription.cursor;
+            next = subscription.next;
+        }
+        len
+    }
+
+    /// When the oldest reply came that the connection has not been sent.
+    fn oldest_reply(&self, private: u32) -> Option<Time> {
+        let private = self.privates.get(private as usize)?;
+        private.feed.came_at(private.cursor)
+    }
+
+    /// Since when the connection leaves its oldest byte unread.
     fn oldest_unsent(&self, key: Key) -> Time {
         let Some(conn) = self.conn(key) else { return Time::NEVER };
-        let private = self.privates.get(conn.private as usize);
-        let mut oldest = private.and_then(|private| private.feed.came_at(private.cursor));
+        let mut oldest = self.oldest_reply(conn.private);
         let mut next = conn.subscription;
         while next != NONE {
             let subscription = &self.subscriptions[next as usize];
@@ -55,9 +96,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         for (key, reason) in slow.drain(..) {
             let Some(conn) = self.conn(key).filter(|conn| conn.is_sent_to()) else { continue };
             let policy = self.listeners[conn.listener as usize].slow;
-            // One that has not read its own replies, the last such notice among them, is beyond
-            // help.
-            let may_skip = conn.is_open() && conn.subscription != NONE && conn.private == NONE;
+            let may_skip = conn.is_open() && self.reads_replies(conn);
             if reason == CloseReason::Slow && policy == SlowPolicy::Skip && may_skip {
                 self.skip(key);
             } else {
@@ -65,6 +104,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             }
         }
         self.slow = slow;
+    }
+
+    /// Whether what the connection leaves unread are the lines of rooms, not its own replies.
+    fn reads_replies(&self, conn: &Conn) -> bool {
+        let oldest = self.oldest_reply(conn.private);
+        let late = |at: Time| at.max(conn.stalled_since) + BEHIND_AGE_MAX <= self.now;
+        !oldest.is_some_and(late) && self.private_len(conn.private) <= BEHIND_LEN_MAX
     }
 
     fn evict(&mut self, key: Key, reason: CloseReason) {
@@ -91,11 +137,17 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             next = self.subscriptions[next as usize].next;
         }
         self.stats.lines_skipped.add(missed);
-        let now = self.now;
         if let Some(conn) = self.conn_mut(key) {
-            conn.stalled_since = now;
+            conn.skipped += missed;
         }
-        self.tell(key, &Message::Skipped { lines: missed });
+    }
+
+    /// Tells a reader that can be sent to again how many lines it missed, if it did.
+    pub(super) fn tell_skipped(&mut self, key: Key) {
+        let missed = self.conn_mut(key).map_or(0, |conn| std::mem::take(&mut conn.skipped));
+        if missed > 0 {
+            self.tell(key, &Message::Skipped { lines: missed });
+        }
     }
 
     /// Moves the subscription's cursor to the head; returns how many lines of others that skips.

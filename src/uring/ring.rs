@@ -6,6 +6,8 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
 
 use io_uring::types::{DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, Submitter, cqueue, opcode, squeue};
@@ -28,6 +30,8 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIG
 /// `enter` gives up after so many refusals in a row. Each makes room in the queues, so that two in
 /// a row are already rare; this only keeps a broken kernel from hanging the worker.
 const REFUSALS_MAX: u32 = 10_000;
+/// The pause after a refusal for want of memory.
+const REFUSAL_PAUSE: Duration = Duration::from_micros(100);
 
 /// What a ring is made of.
 #[derive(Debug)]
@@ -145,6 +149,9 @@ impl Uring {
                 Err(error) if is(&error, &[libc::ETIME, libc::EINTR]) => {}
                 // The completion queue is in the way, or memory is short for a moment.
                 Err(error) if is(&error, &[libc::EBUSY, libc::EAGAIN]) => {
+                    if is(&error, &[libc::EAGAIN]) {
+                        thread::sleep(REFUSAL_PAUSE);
+                    }
                     self.empty_completions();
                     flags |= EnterFlags::GETEVENTS;
                 }

@@ -115,7 +115,7 @@ fn bad_name(out: &mut Vec<u8>, name: &str) {
 
 fn closing(out: &mut Vec<u8>, reason: CloseReason) {
     let words = match reason {
-        CloseReason::Slow => "You read too slowly. Goodbye",
+        CloseReason::Slow | CloseReason::Shed => "You read too slowly. Goodbye",
         CloseReason::EndlessLine => {
             return line(
                 out,
