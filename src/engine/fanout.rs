@@ -80,6 +80,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.with_part(&mut budget, FANOUT_QUANTUM / 4, Self::sweep_small);
         self.sweep_large(&mut budget);
         self.sweep_small(&mut budget);
+        self.send_ready(&mut budget);
     }
 
     /// Spends at most `sends` of the budget: no kind of work starves the others.
@@ -130,12 +131,24 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             return self.send_private(key);
         }
         while next != NONE {
-            if let Some(len) = self.send_from_room(next) {
+            if let Some(len) = self.catch_up(next) {
                 return Some(len);
             }
             next = self.subscriptions[next as usize].next;
         }
         None
+    }
+
+    /// Sends a member what the last sweep was about. What came later is the next sweep's: a member
+    /// that ran after every line by itself would undo the pacing.
+    fn catch_up(&mut self, index: u32) -> Option<u32> {
+        let subscription = &self.subscriptions[index as usize];
+        if subscription.cursor < self.feeds[subscription.feed as usize].target {
+            self.send_from_room(index)
+        } else {
+            self.stop_lagging(index);
+            None
+        }
     }
 
     fn send_private(&mut self, key: Key) -> Option<u32> {
@@ -147,7 +160,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// Sends a member what it has not been sent of a room, to the end of a chunk or to a line of its
-    /// own. One that has everything lags no longer.
+    /// own.
     fn send_from_room(&mut self, index: u32) -> Option<u32> {
         let Self { subscriptions, feeds, .. } = self;
         let subscription = &mut subscriptions[index as usize];

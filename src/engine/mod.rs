@@ -333,9 +333,11 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// When the ring is broken.
     pub fn turn(&mut self) -> io::Result<bool> {
         let wait = self.patience();
+        let asked = self.clock.now();
         self.ring.enter(wait)?;
-        let start = self.clock.now();
-        self.now = start;
+        self.now = self.clock.now();
+        // The sends of the turn before are made inside an enter that does not wait.
+        let start = if wait == Wait::No { asked } else { self.now };
         self.reap()?;
         self.exchange();
         self.fire_timers();

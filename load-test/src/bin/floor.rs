@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use chatd::uring::{Completion, Doorbell, Options, Ring, Uring, Wait, errno};
+use chatd::uring::{BufferId, Completion, Doorbell, Options, Ring, Uring, Wait, errno};
 use socket2::{Domain, Protocol, Socket, Type};
 
 const SLOTS: u32 = 19_900;
@@ -90,6 +90,8 @@ impl Token {
 /// One connection.
 #[derive(Default)]
 struct Conn {
+    /// The beginning of a line whose end was not received yet.
+    begun: Vec<u8>,
     /// What its socket had no room for.
     backlog: Vec<u8>,
     polling: bool,
@@ -193,8 +195,7 @@ impl Floor {
         let mut received = std::mem::take(&mut self.received);
         received.clear();
         if let Some(buffer) = completion.buffer {
-            received.extend_from_slice(self.ring.buffer(buffer, len));
-            self.ring.recycle(buffer);
+            self.take_lines(slot, buffer, len, &mut received);
             self.broadcast(slot, &received)?;
         }
         self.received = received;
@@ -212,7 +213,22 @@ impl Floor {
         Ok(())
     }
 
+    /// What a receive brought, up to its last line end: lines of two authors must not mix.
+    fn take_lines(&mut self, slot: u32, buffer: BufferId, len: usize, lines: &mut Vec<u8>) {
+        if let Some(conn) = &mut self.conns[slot as usize] {
+            lines.append(&mut conn.begun);
+            lines.extend_from_slice(self.ring.buffer(buffer, len));
+            let end = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |last| last + 1);
+            conn.begun.extend_from_slice(&lines[end..]);
+            lines.truncate(end);
+        }
+        self.ring.recycle(buffer);
+    }
+
     fn broadcast(&mut self, from: u32, bytes: &[u8]) -> io::Result<()> {
+        if bytes.is_empty() {
+            return Ok(());
+        }
         let len = self.keep(bytes);
         for place in 0..self.open.len() {
             let slot = self.open[place];
