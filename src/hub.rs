@@ -144,8 +144,8 @@ impl Hub {
         self.lock().0.outboxes.dropped
     }
 
-    /// A panic under the lock leaves the core as the event before left it or somewhat ahead of that;
-    /// one odd room is better than no server, so the lock is taken all the same.
+    /// A panic under the lock leaves the core as the event before left it or somewhat ahead of
+    /// that; one odd room is better than no server, so the lock is taken all the same.
     fn lock(&self) -> (MutexGuard<'_, Shared>, Duration) {
         match self.shared.try_lock() {
             Ok(shared) => (shared, Duration::ZERO),

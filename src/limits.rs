@@ -37,8 +37,8 @@ pub const PACE_MS_MAX: u64 = 250;
 pub const DRAIN_S: u64 = 3;
 /// The most that may be chosen for it: service managers kill after 90 s.
 pub const DRAIN_S_MAX: u64 = 60;
-/// What may pass on top of the drain time before the process leaves without the others: for a worker
-/// to see that the time is over, and for the transcript to write the last lines.
+/// What may pass on top of the drain time before the process leaves without the others: for a
+/// worker to see that the time is over, and for the transcript to write the last lines.
 pub const STOP_GRACE: Duration = Duration::from_millis(250);
 
 /// Bytes of transcript that may wait for the writer; as much may be on its way to the file.
@@ -62,15 +62,15 @@ pub const ADMIN_REQUEST_LEN_MAX: usize = 8_192;
 /// The longest line, in bytes without its end and without telnet commands. Twice what IRC allows;
 /// a longer one is refused whole, never cut.
 pub const LINE_LEN_MAX: usize = 1024;
-/// Bytes without a line end before a connection is closed: four lines' worth, so that one who pastes
-/// a long line is told rather than closed.
+/// Bytes without a line end before a connection is closed: four lines' worth, so that one who
+/// pastes a long line is told rather than closed.
 pub const INPUT_LEN_MAX: usize = 4 * LINE_LEN_MAX;
-/// Bytes of one telnet subnegotiation before a connection is closed. They are skipped, not kept; the
-/// longest known is LINEMODE's table of special characters, under 800 bytes.
+/// Bytes of one telnet subnegotiation before a connection is closed. They are skipped, not kept;
+/// the longest known is LINEMODE's table of special characters, under 800 bytes.
 pub const SUBNEGOTIATION_LEN_MAX: usize = 8 * 1024;
 /// Bytes of telnet commands, and NULs, without a line end before a connection is closed. They cost
-/// no memory, only time. Not less, because one who only reads may send a keep-alive of 2 bytes every
-/// 10 s: that goes on for 60 days.
+/// no memory, only time. Not less, because one who only reads may send a keep-alive of 2 bytes
+/// every 10 s: that goes on for 60 days.
 pub const COMMANDS_LEN_MAX: usize = 1024 * 1024;
 /// The longest nickname or room name, in bytes (ASCII).
 pub const NAME_LEN_MAX: usize = 20;
@@ -80,16 +80,16 @@ pub const SHOWN_NAME_LEN_MAX: usize = 47;
 pub const ECHO_LEN_MAX: usize = SHOWN_NAME_LEN_MAX;
 /// The longest rendered line: two names, the text, and the words around them.
 pub const RENDERED_LEN_MAX: usize = LINE_LEN_MAX + 2 * SHOWN_NAME_LEN_MAX + 162;
-/// The rendered list of commands, in bytes, the one message of many lines: a screen of 24 lines of 78
-/// columns, and some room.
+/// The rendered list of commands, in bytes, the one message of many lines: a screen of 24 lines of
+/// 78 columns, and some room.
 pub const HELP_LEN_MAX: usize = 4096;
 
-/// Combining marks that may follow one character. Living scripts need up to 4; hundreds have crashed
-/// terminals (CVE-2021-27135, CVE-2021-26937).
+/// Combining marks that may follow one character. Living scripts need up to 4; hundreds have
+/// crashed terminals (CVE-2021-27135, CVE-2021-26937).
 pub const COMBINING_MARKS_MAX: usize = 6;
 
-/// Rooms at a time. Each costs about 150 bytes and 4 for each peer in the core, and 200 on each worker
-/// that has members.
+/// Rooms at a time. Each costs about 150 bytes and 4 for each peer in the core, and 200 on each
+/// worker that has members.
 pub const ROOMS_MAX: usize = 65_536;
 /// Entries a list (`/who`, `/rooms`) names before it says how many more there are.
 pub const LIST_LEN_MAX: usize = 100;
@@ -101,8 +101,8 @@ pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Events a worker collects before it hands them to the hub: as many as a turn's completions bring.
 pub const BATCH_EVENTS_MAX: usize = 4_096;
-/// Bytes in a peer's outbox above which it counts as full: the workers then stop reading clients, an
-/// observer's lines are dropped. Far above what a turn of all workers makes (`BATCH_EVENTS_MAX`
+/// Bytes in a peer's outbox above which it counts as full: the workers then stop reading clients,
+/// an observer's lines are dropped. Far above what a turn of all workers makes (`BATCH_EVENTS_MAX`
 /// events of about 200 bytes each).
 pub const OUTBOX_LEN_MAX: usize = 8 << 20;
 
@@ -120,16 +120,16 @@ pub const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// Entries of the submission queue: a turn's sends, accepts and receives with room to spare; more
 /// only means one more enter. 64 bytes each.
 pub const SUBMISSIONS: u32 = 2_048;
-/// Entries of the completion queue, 16 bytes each. A turn brings at most a completion for each send,
-/// and about 20 others for each enter; an overflow is slow, not wrong.
+/// Entries of the completion queue, 16 bytes each. A turn brings at most a completion for each
+/// send, and about 20 others for each enter; an overflow is slow, not wrong.
 pub const COMPLETIONS: u32 = 16_384;
 /// Buffers for received bytes, taken when bytes arrive and given back in the same turn.
 pub const RECV_BUFFERS: u16 = 512;
 /// Bytes of such a buffer: a longest line fits.
 pub const RECV_BUFFER_LEN: usize = LINE_LEN_MAX;
 /// Looks at arrived completions in one turn. DEFER_TASKRUN hands out about 20 in each enter (Linux
-/// 6.13: IO_LOCAL_TW_DEFAULT_MAX), so without repeating a busy worker would read too slowly; without
-/// a bound it would never send.
+/// 6.13: IO_LOCAL_TW_DEFAULT_MAX), so without repeating a busy worker would read too slowly;
+/// without a bound it would never send.
 pub const REAPS_MAX: u32 = 8;
 /// See `REAPS_MAX`: fewer completions than this mean that there are no more.
 pub const REAP_FULL: u32 = 20;
@@ -167,8 +167,8 @@ pub const SLOW_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 pub const CONGESTED_LEN: u64 = 192 << 10;
 /// Bytes of replies that a client may leave unread before its own lines wait.
 pub const SOFT_MARK_LEN: u64 = 16 << 10;
-/// Lines read from one client in a turn: what it is answered is known only after the turn's exchange,
-/// so this bounds how far the answers can run ahead of `SOFT_MARK_LEN`.
+/// Lines read from one client in a turn: what it is answered is known only after the turn's
+/// exchange, so this bounds how far the answers can run ahead of `SOFT_MARK_LEN`.
 pub const LINES_IN_MAX: u32 = 16;
 /// Bytes kept for a client that is not read from; above, its receive is cancelled as well.
 pub const HELD_LEN: usize = 4 << 10;
@@ -188,6 +188,6 @@ pub const SPARE_FEEDS: usize = 1_024;
 /// How often clients that wait are looked at when nothing else happens.
 pub const RESUME_INTERVAL: Duration = Duration::from_millis(5);
 
-/// Bytes of replies kept for a client whose socket is not full: only a server that is late lets them
-/// grow, so the bound is far above that of a slow reader.
+/// Bytes of replies kept for a client whose socket is not full: only a server that is late lets
+/// them grow, so the bound is far above that of a slow reader.
 pub const PRIVATE_LEN_MAX: u64 = 512 << 10;

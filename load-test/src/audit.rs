@@ -1,14 +1,14 @@
-//! Whether every receiver got every line once, in order and unchanged. Pure: it is told what arrived
-//! where and knows nothing of time or sockets. One array element per pair of receiver and sender in
-//! a room, one comparison per delivery; only faults take memory beyond that.
+//! Whether every receiver got every line once, in order and unchanged. Pure: it is told what
+//! arrived where and knows nothing of time or sockets. One array element per pair of receiver and
+//! sender in a room, one comparison per delivery; only faults take memory beyond that.
 
 use crate::limits::{FAULT_ROWS_MAX, GAPS_MAX};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::ops::Range;
 
-/// Counts of what may happen to a line. `expected = delivered + corrupted + lost` unless a corrupted
-/// line was one that its receiver should not have got at all.
+/// Counts of what may happen to a line. `expected = delivered + corrupted + lost` unless a
+/// corrupted line was one that its receiver should not have got at all.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Totals {
     /// Deliveries that must happen: for each line, the members of its room but its author.

@@ -1,5 +1,6 @@
-//! A load generator for chatd that measures the way of a line from the instant it was **due** to the
-//! read of each receiver, and checks that every receiver got every line once, in order, unchanged.
+//! A load generator for chatd that measures the way of a line from the instant it was **due** to
+//! the read of each receiver, and checks that every receiver got every line once, in order,
+//! unchanged.
 //!
 //! ```text
 //! main ─▶ args ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure

@@ -32,8 +32,8 @@ pub(crate) const FAULT_ROWS_SHOWN: usize = 20;
 /// Connections one source address may hold: below the 28,232 ports of Linux's default range, with
 /// room for those that other programs use.
 pub(crate) const CLIENTS_PER_ADDRESS_MAX: u32 = 20_000;
-/// The same for an address that sockets are bound to: bind takes only every other port of the range,
-/// 14,116 of them.
+/// The same for an address that sockets are bound to: bind takes only every other port of the
+/// range, 14,116 of them.
 pub(crate) const CLIENTS_PER_BOUND_ADDRESS_MAX: u32 = 10_000;
 /// Events taken from epoll at once.
 pub(crate) const EVENTS_MAX: usize = 1024;

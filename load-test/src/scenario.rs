@@ -2,8 +2,9 @@
 //! scenario is a list of groups of clients, each with its rooms, senders and rate; a plan numbers
 //! clients, rooms, senders and lines through all groups and answers questions about them.
 //!
-//! Client `j` of a group is in its room `j % rooms`; its first `senders` clients are the senders, who
-//! take turns. Line `i` is due at `i / rate` after the start, whatever happened to those before it.
+//! Client `j` of a group is in its room `j % rooms`; its first `senders` clients are the senders,
+//! who take turns. Line `i` is due at `i / rate` after the start, whatever happened to those before
+//! it.
 
 use crate::audit::Expected;
 use crate::clock::duration_ns;

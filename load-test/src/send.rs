@@ -1,6 +1,6 @@
 //! The thread that sends: every line at its instant, on the sockets of the senders, which the
-//! receiving threads own and only read. A send never waits; what the kernel did not take is kept and
-//! goes out first when the socket takes more, while the schedule runs on.
+//! receiving threads own and only read. A send never waits; what the kernel did not take is kept
+//! and goes out first when the socket takes more, while the schedule runs on.
 
 use crate::clock::{duration_ns, now_ns, sleep_until, timespec};
 use crate::scenario::{Due, Plan};

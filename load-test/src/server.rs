@@ -59,8 +59,8 @@ impl Server {
         self.child.id()
     }
 
-    /// Asks it to leave; anything but leaving in time, with exit code 0 or of the signal itself, is an
-    /// error.
+    /// Asks it to leave; anything but leaving in time, with exit code 0 or of the signal itself, is
+    /// an error.
     pub fn stop(mut self) -> Result<(), Failure> {
         self.signal()?;
         let deadline = Instant::now() + SERVER_TIMEOUT;

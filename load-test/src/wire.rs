@@ -1,6 +1,6 @@
-//! Bytes on the wire, both ways, without I/O: splitting what arrives into lines, and the header that
-//! every sent line begins with, so that each delivery tells who sent it, which one it is and when it
-//! was due. A text is
+//! Bytes on the wire, both ways, without I/O: splitting what arrives into lines, and the header
+//! that every sent line begins with, so that each delivery tells who sent it, which one it is and
+//! when it was due. A text is
 //!
 //! ```text
 //! @RRRRRRRR.SSSSSS.QQQQQQQQ.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.CCCCCCCC filler

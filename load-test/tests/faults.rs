@@ -1,5 +1,5 @@
-//! The whole library against a server that does what a chat server must not: every fault it makes is
-//! counted, exactly, and nothing else is. The server is a thread with plain sockets.
+//! The whole library against a server that does what a chat server must not: every fault it makes
+//! is counted, exactly, and nothing else is. The server is a thread with plain sockets.
 
 use load_test::{Group, Protocol, Scenario, Totals, Verdict};
 use std::io::{BufRead, BufReader, Write};
@@ -161,8 +161,8 @@ fn an_honest_server_passes() {
 fn every_fault_is_counted() {
     let report = load_test::run(scenario(1, 1), start(Manners::Faulty), None).expect("it runs");
     // 220 lines to 39 receivers each: 8,580 deliveries, 17 of them with a fault: the kinds take
-    // turns, doubled first. Order is that of each sender: a line held back until the next one, which
-    // is another sender's, is not out of order.
+    // turns, doubled first. Order is that of each sender: a line held back until the next one,
+    // which is another sender's, is not out of order.
     let expected = Totals {
         expected: 8580,
         delivered: 8580 - 3 - 3,

@@ -1,4 +1,5 @@
-//! The admin endpoint: `/healthz`, `/readyz` and `/metrics` over HTTP, for machines and their keepers.
+//! The admin endpoint: `/healthz`, `/readyz` and `/metrics` over HTTP, for machines and their
+//! keepers.
 //!
 //! Read only. It runs on the control thread, is bounded in every way, and one request is answered
 //! on each connection.

@@ -212,8 +212,8 @@ pub(super) mod tests {
         }
     }
 
-    /// Every field, each with a value of its own. A field that is added does not compile until it is
-    /// named here.
+    /// Every field, each with a value of its own. A field that is added does not compile until it
+    /// is named here.
     fn filled() -> (WorkerStats, Vec<String>) {
         let stats = WorkerStats::default();
         let WorkerStats {

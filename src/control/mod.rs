@@ -48,8 +48,8 @@ pub enum Phase {
     Starting,
     /// Every worker accepts.
     Serving,
-    /// The core was told to stop: workers say goodbye and end, within the drain time. A second signal
-    /// ends the process at once.
+    /// The core was told to stop: workers say goodbye and end, within the drain time. A second
+    /// signal ends the process at once.
     Stopping,
 }
 
@@ -147,8 +147,9 @@ impl Opened {
 }
 
 /// How many clients a worker's ring has slots for, and how many there may be in all. The kernel
-/// spreads connections by chance, so that one worker may get them all. A ring's table may be as large
-/// as the limit of open files (io_sqe_files_register); what it holds does not count towards that.
+/// spreads connections by chance, so that one worker may get them all. A ring's table may be as
+/// large as the limit of open files (io_sqe_files_register); what it holds does not count towards
+/// that.
 fn client_bounds(
     descriptors: u64,
     listeners: usize,
@@ -371,8 +372,8 @@ impl Control {
         self.exchange();
     }
 
-    /// A worker's end is as it should be only while the server stops; else its clients are gone, and
-    /// with them what the others believe.
+    /// A worker's end is as it should be only while the server stops; else its clients are gone,
+    /// and with them what the others believe.
     fn on_ended(&mut self, ended: &Ended) -> Result<(), Failure> {
         self.running -= 1;
         let worker = ended.peer.0;

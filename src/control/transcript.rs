@@ -1,7 +1,7 @@
 //! The transcript: what is said in the rooms, a line each, at the end of a file or to stdout.
 //!
-//! Nobody waits for it. Lines gather in a bounded buffer while one write is under way; what does not
-//! fit, or cannot be written, is dropped and counted. Direct messages never come here.
+//! Nobody waits for it. Lines gather in a bounded buffer while one write is under way; what does
+//! not fit, or cannot be written, is dropped and counted. Direct messages never come here.
 
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -27,8 +27,8 @@ use crate::failure::{Failure, Kind};
 use crate::limits::{TRANSCRIPT_COMPLAINT_INTERVAL, TRANSCRIPT_LEN_MAX, TRANSCRIPT_RETRY};
 use crate::log::Stamp;
 
-/// "Where the file stands": at the end for one opened with O_APPEND, and the only offset that a pipe
-/// or a terminal takes (io_uring_enter(2), IORING_OP_WRITE).
+/// "Where the file stands": at the end for one opened with O_APPEND, and the only offset that a
+/// pipe or a terminal takes (io_uring_enter(2), IORING_OP_WRITE).
 const CURRENT_POSITION: u64 = u64::MAX;
 
 /// The dialect whose words the transcript uses.

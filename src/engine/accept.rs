@@ -1,8 +1,8 @@
-//! Newcomers: accepted into slots that were set aside, refused with a reason when there are too many,
-//! left waiting in the kernel when not even that is possible.
+//! Newcomers: accepted into slots that were set aside, refused with a reason when there are too
+//! many, left waiting in the kernel when not even that is possible.
 //!
-//! A lane is one accept: it has a slot, a place for the other end's address, and is started again as
-//! soon as it completes.
+//! A lane is one accept: it has a slot, a place for the other end's address, and is started again
+//! as soon as it completes.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
@@ -92,8 +92,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fill_lanes();
     }
 
-    /// accept(2): what fails for the one connection is passed over; what the whole system lacks, and
-    /// whatever is not expected, is waited for.
+    /// accept(2): what fails for the one connection is passed over; what the whole system lacks,
+    /// and whatever is not expected, is waited for.
     fn on_accept_error(&mut self, errno: i32) {
         if errno == libc::ECANCELED {
             return;

@@ -159,8 +159,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.send(Sent { key, source: Source::Private, from, line_count: 0 }, stretch)
     }
 
-    /// Sends a member what it has not been sent of a room, to the end of a chunk or to a line of its
-    /// own.
+    /// Sends a member what it has not been sent of a room, to the end of a chunk or to a line of
+    /// its own.
     fn send_from_room(&mut self, index: u32) -> Option<u32> {
         let Self { subscriptions, feeds, .. } = self;
         let subscription = &mut subscriptions[index as usize];

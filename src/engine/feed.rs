@@ -126,8 +126,8 @@ impl Feed {
         self.note_line(piece.len, NOBODY, now);
     }
 
-    /// Puts the rest of a line, begun elsewhere, before everything kept; the reader's cursor belongs
-    /// at the returned position.
+    /// Puts the rest of a line, begun elsewhere, before everything kept; the reader's cursor
+    /// belongs at the returned position.
     ///
     /// # Errors
     /// When the pool is exhausted; nothing was added.

@@ -1,10 +1,10 @@
 //! Readers that are too slow: found by bytes when a sweep meets them, by age twice a second.
 //!
 //! What counts is the age of the oldest unsent byte, from when the socket was first full: a reader
-//! that takes a byte now and then does not escape, and lateness of the server never counts.
-//! Under `close` the reader is told why, where its stream stands between two lines, and reset, so
-//! that the kernel keeps nothing for it. Under `skip` it goes on at the live end of its rooms, after
-//! a line that says how many lines it missed.
+//! that takes a byte now and then does not escape, and lateness of the server never counts. Under
+//! `close` the reader is told why, where its stream stands between two lines, and reset, so that
+//! the kernel keeps nothing for it. Under `skip` it goes on at the live end of its rooms, after a
+//! line that says how many lines it missed.
 
 use super::conn::{NONE, Source};
 use super::token::{Key, Token};
@@ -48,14 +48,15 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         oldest.map_or(Time::NEVER, |oldest| oldest.max(conn.stalled_since))
     }
 
-    /// Deals with those found too slow, and with those there was no memory for. Between two batches:
-    /// nothing of theirs is on its way.
+    /// Deals with those found too slow, and with those there was no memory for. Between two
+    /// batches: nothing of theirs is on its way.
     pub(super) fn dismiss_slow(&mut self) {
         let mut slow = std::mem::take(&mut self.slow);
         for (key, reason) in slow.drain(..) {
             let Some(conn) = self.conn(key).filter(|conn| conn.is_sent_to()) else { continue };
             let policy = self.listeners[conn.listener as usize].slow;
-            // One that has not read its own replies, the last such notice among them, is beyond help.
+            // One that has not read its own replies, the last such notice among them, is beyond
+            // help.
             let may_skip = conn.is_open() && conn.subscription != NONE && conn.private == NONE;
             if reason == CloseReason::Slow && policy == SlowPolicy::Skip && may_skip {
                 self.skip(key);

@@ -27,7 +27,8 @@ impl Counter {
     }
 }
 
-/// Upper bounds of the buckets of a histogram of durations, in microseconds; the last bucket has none.
+/// Upper bounds of the buckets of a histogram of durations, in microseconds; the last bucket has
+/// none.
 pub const BUCKETS_US: [u64; 15] = [
     10, 20, 50, 100, 200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000, 500_000,
     1_000_000,

@@ -50,8 +50,8 @@ impl BufRing {
         assert!(self.lent[usize::from(id.0)], "the kernel's buffer");
         assert!(len <= self.buffer_len, "longer than a buffer");
         let start = self.bytes.at(usize::from(id.0) * self.buffer_len, len);
-        // SAFETY: inside the map; lent, so the kernel does not write it; recycling needs `&mut self`
-        // and so cannot happen while the slice lives.
+        // SAFETY: inside the map; lent, so the kernel does not write it; recycling needs `&mut
+        // self` and so cannot happen while the slice lives.
         unsafe { std::slice::from_raw_parts(start, len) }
     }
 
@@ -68,8 +68,9 @@ impl BufRing {
         entry.set_len(u32::try_from(self.buffer_len).expect("a buffer is small"));
         entry.set_bid(id.0);
         self.tail = self.tail.wrapping_add(1);
-        // SAFETY: `first` is the ring's start; the tail is an aligned u16 in its first entry, written
-        // by this thread alone and read by the kernel. `Release` orders the entry before it.
+        // SAFETY: `first` is the ring's start; the tail is an aligned u16 in its first entry,
+        // written by this thread alone and read by the kernel. `Release` orders the entry before
+        // it.
         unsafe {
             let tail = BufRingEntry::tail(first).cast_mut();
             AtomicU16::from_ptr(tail).store(self.tail, Ordering::Release);

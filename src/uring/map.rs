@@ -17,7 +17,8 @@ impl Map {
     pub(super) fn new(len: usize) -> io::Result<Self> {
         let protection = libc::PROT_READ | libc::PROT_WRITE;
         let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS | libc::MAP_NORESERVE;
-        // SAFETY: an anonymous map at an address of the kernel's choice touches nothing that exists.
+        // SAFETY: an anonymous map at an address of the kernel's choice touches nothing that
+        // exists.
         let start = unsafe { libc::mmap(std::ptr::null_mut(), len, protection, flags, -1, 0) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());

@@ -9,8 +9,8 @@
 //! - **No send outlives `enter`.** A send either leaves whole, and then posts no completion, or
 //!   completes with what it sent, and that completion is handed out before `next` first answers
 //!   `None` after that `enter`. The memory is free again when `enter` returns.
-//! - Every other operation has exactly one last completion (`more` is false on it), but `cancel` and
-//!   `abort`, which report failures only.
+//! - Every other operation has exactly one last completion (`more` is false on it), but `cancel`
+//!   and `abort`, which report failures only.
 //! - Results are the kernel's: a count, or a negated errno.
 
 use std::io;
@@ -34,8 +34,8 @@ pub trait Ring {
     /// The memory that sends are taken from.
     fn memory(&mut self) -> &mut [u8];
 
-    /// Accepts one connection from `listener` into the empty `slot`. `lane` is where the other end's
-    /// address is kept; one accept at a time in each.
+    /// Accepts one connection from `listener` into the empty `slot`. `lane` is where the other
+    /// end's address is kept; one accept at a time in each.
     fn accept(&mut self, lane: u32, listener: u32, slot: u32, token: u64);
 
     /// The address of the last connection accepted in `lane`.

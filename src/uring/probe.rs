@@ -27,9 +27,10 @@ impl fmt::Display for Unavailable {
 impl std::error::Error for Unavailable {}
 
 const NEWER_KERNEL: &str = "chatd needs Linux 6.1 or later";
-const SYSCTL: &str = "Allow it with: sysctl kernel.io_uring_disabled=0 (1 allows it to root and to kernel.io_uring_group)";
-const SECCOMP: &str = "Likely a seccomp filter, as containers have by default: allow io_uring_setup, \
-     io_uring_enter and io_uring_register in its profile";
+const SYSCTL: &str = "Allow it with: sysctl kernel.io_uring_disabled=0 \
+     (1 allows it to root and to kernel.io_uring_group)";
+const SECCOMP: &str = "Likely a seccomp filter, as containers have by default: \
+     allow io_uring_setup, io_uring_enter and io_uring_register in its profile";
 const REPORT: &str = "This is not expected: please report it with the version of the kernel";
 
 /// Makes a small ring and tries on it what the server relies on.

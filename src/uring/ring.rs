@@ -15,9 +15,9 @@ use super::map::Map;
 use super::sys::AddressSlot;
 use super::{BufferId, Completion, Doorbell, Ring, Stats, Wait};
 
-/// IORING_RECVSEND_POLL_FIRST and IORING_RECV_MULTISHOT (io_uring_enter(2)), which the crate does not
-/// name. Waiting first spares an attempt on a socket that has nothing yet, and arming on an empty
-/// buffer ring does not fail at once.
+/// IORING_RECVSEND_POLL_FIRST and IORING_RECV_MULTISHOT (io_uring_enter(2)), which the crate does
+/// not name. Waiting first spares an attempt on a socket that has nothing yet, and arming on an
+/// empty buffer ring does not fail at once.
 const RECV_POLL_FIRST: u16 = 1 << 0;
 const RECV_MULTISHOT: u16 = 1 << 1;
 
@@ -25,8 +25,8 @@ const RECV_MULTISHOT: u16 = 1 << 1;
 /// WAITALL: a part sent is reported, and not taken for success. NOSIGNAL: no SIGPIPE.
 const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
 
-/// `enter` gives up after so many refusals in a row. Each makes room in the queues, so that two in a
-/// row are already rare; this only keeps a broken kernel from hanging the worker.
+/// `enter` gives up after so many refusals in a row. Each makes room in the queues, so that two in
+/// a row are already rare; this only keeps a broken kernel from hanging the worker.
 const REFUSALS_MAX: u32 = 10_000;
 
 /// What a ring is made of.
@@ -82,7 +82,8 @@ impl Uring {
     /// Makes the ring, on the thread that will use it.
     ///
     /// # Errors
-    /// As io_uring_setup(2) and io_uring_register(2); see `probe` for what they mean to an operator.
+    /// As io_uring_setup(2) and io_uring_register(2); see `probe` for what they mean to an
+    /// operator.
     pub fn new(options: Options) -> io::Result<Self> {
         let ring = build(options.submissions, options.completions)?;
         ring.submitter().register_files_sparse(options.slots)?;
@@ -114,9 +115,9 @@ impl Uring {
 
     fn push(&mut self, entry: &squeue::Entry) {
         loop {
-            // SAFETY: every entry points only into memory that this value owns and that outlives the
-            // operation: `memory` and the bell's count live as long as the ring; an address slot is
-            // used by one accept at a time; receive buffers are the buffer ring's.
+            // SAFETY: every entry points only into memory that this value owns and that outlives
+            // the operation: `memory` and the bell's count live as long as the ring; an address
+            // slot is used by one accept at a time; receive buffers are the buffer ring's.
             if unsafe { self.ring.submission().push(entry) }.is_ok() || self.broken.is_some() {
                 return;
             }
@@ -328,9 +329,9 @@ impl Ring for Uring {
     }
 }
 
-/// A ring for one thread: completions are made when the thread asks for them (DEFER_TASKRUN,
-/// Linux 6.1), one bad entry does not hold up the others (SUBMIT_ALL), and there is no array between
-/// us and the entries where the kernel can do without (NO_SQARRAY, Linux 6.6).
+/// A ring for one thread: completions are made when the thread asks for them (DEFER_TASKRUN, Linux
+/// 6.1), one bad entry does not hold up the others (SUBMIT_ALL), and there is no array between us
+/// and the entries where the kernel can do without (NO_SQARRAY, Linux 6.6).
 pub(super) fn build(submissions: u32, completions: u32) -> io::Result<IoUring> {
     let builder = |no_array: bool| {
         let mut builder = IoUring::builder();
