@@ -58,7 +58,7 @@ fn keys_that_erase_do() {
         (b"all of it\x15rest\n", &["rest"]),
         (b"two words\x17lines\n", &["two lines"]),
         (b"ab\xff\xf7c\n", &["ac"]),
-        (b"\xff\xf7b\n", &["ab"]),
+        (b"\xff\xf7nothing to erase\n", &["nothing to erase"]),
         (b"forget\xff\xf8keep\n", &["keep"]),
         (b"interrupted\xff\xf4keep\n", &["keep"]),
     ]);

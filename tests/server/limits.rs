@@ -109,28 +109,30 @@ fn all_members_see_one_order() {
 #[test]
 fn a_slow_reader_is_closed_and_the_others_lose_nothing() {
     const LINES: usize = 3_000;
+    // So few that those who read are never behind.
+    const BATCH: usize = 30;
     let server = Server::start("--workers 2 --admin 127.0.0.1:0");
     let mut slow = server.connect_narrow();
     slow.expect_line("You're connected to the chatd chatserver");
-    let [mut author, one, two] = server.lobby(["author", "one", "two"]);
+    let [mut author, mut one, mut two] = server.lobby(["author", "one", "two"]);
     let left = format!("Client left {}", slow.name);
-    let readers = [one, two].map(|mut reader| {
-        let left = left.clone();
-        thread::spawn(move || {
-            let lines = (0..=LINES).map(|_| reader.line()).filter(|line| *line != left);
-            let mut count = 0;
-            for (number, line) in lines.enumerate() {
+    let (mut one_left, mut two_left) = (0, 0);
+    for number in (0..LINES).step_by(BATCH) {
+        let batch = number..number + BATCH;
+        author.send(batch.clone().map(|number| flood_text(number) + "\n").collect::<String>());
+        for (reader, left_count) in [(&mut one, &mut one_left), (&mut two, &mut two_left)] {
+            for number in batch.clone() {
+                let mut line = reader.line();
+                if line == left {
+                    *left_count += 1;
+                    line = reader.line();
+                }
                 assert_eq!(line, format!("[author] {}", flood_text(number)));
-                count += 1;
             }
-            assert_eq!(count, LINES);
-        })
-    });
-    (0..LINES).for_each(|number| author.send(flood_text(number) + "\n"));
-    for reader in readers {
-        reader.join().expect("it read everything");
+        }
     }
     author.expect_line(left);
+    assert_eq!((one_left, two_left), (1, 1));
     server.wait_for_metric(SLOW, |count| count == 1);
 
     // What the slow one has is the first lines, without a gap; the last may be cut.
@@ -177,9 +179,12 @@ fn direct_messages_to_one_who_does_not_read_do_not_pile_up() {
     });
     let answers = author.lines_before("There is no room -");
     sending.join().expect("it ends");
-    assert!(answers.contains(&left));
     let gone = format!("Nobody here is called {}", slow.name);
-    assert_eq!(answers.last(), Some(&gone));
+    assert!(answers.contains(&gone), "{answers:?}");
+    // A notice of the room may come before any of the answers or after all of them.
+    if !answers.contains(&left) {
+        author.expect_line(left);
+    }
     assert_eq!(server.metric(SLOW), 1);
     assert_eq!(slow.read_to_any_end().1, End::Reset);
 }
