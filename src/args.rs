@@ -11,6 +11,7 @@ use std::str::FromStr;
 use clap::Parser;
 use serde::Deserialize;
 
+use crate::chat::{RoomNameError, validate_room_name};
 use crate::dialect::Dialect;
 use crate::limits::{
     DRAIN_S_MAX, LISTENERS_MAX, NAME_LEN_MAX, PACE_MS_MAX, ROOMS_MAX, SLOTS_MAX, WORKERS_MAX,
@@ -221,14 +222,16 @@ impl FromStr for RoomName {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let fits = (1..=NAME_LEN_MAX).contains(&word.len());
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if fits && word.bytes().all(allowed) {
-            return Ok(Self(word.to_owned()));
+        match validate_room_name(word) {
+            Ok(()) => Ok(Self(word.to_owned())),
+            Err(RoomNameError::Form) => Err(format!(
+                "{word:?} cannot name a room: a name is 1 to {NAME_LEN_MAX} of A-Z, a-z, 0-9, _ \
+                 and -"
+            )),
+            Err(RoomNameError::Command) => {
+                Err(format!("{word:?} cannot name a room: /{word} is a command"))
+            }
         }
-        Err(format!(
-            "{word:?} cannot name a room: a name is 1 to {NAME_LEN_MAX} of A-Z, a-z, 0-9, _ and -"
-        ))
     }
 }
 

@@ -253,6 +253,7 @@ mod tests {
             ),
             ("--room=", r#""" cannot name a room"#),
             ("--room aaaaaaaaaabbbbbbbbbbc", "cannot name a room"),
+            ("--room Help", r#""Help" cannot name a room: /Help is a command"#),
         ] {
             let words: Vec<_> = words.split_ascii_whitespace().collect();
             let failure = typed(&words).expect_err(told);
