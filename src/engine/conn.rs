@@ -11,6 +11,7 @@
 
 use std::net::SocketAddr;
 
+use super::rate::Rate;
 use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, ConnId, Event, Message};
@@ -42,6 +43,10 @@ pub(super) struct Conn {
     pub(super) sent: (u32, u32),
     /// Since when it has been behind because its socket was full; `NEVER` when it is not.
     pub(super) stalled_since: Time,
+    /// How fast its lines came.
+    pub(super) rate: Rate,
+    /// Its rate of lines is not bounded.
+    pub(super) trusted: bool,
     /// Times in a row that its socket said it had room and had none.
     pub(super) retry_count: u8,
     /// A receive is in the kernel.
@@ -98,6 +103,8 @@ impl Conn {
             mid_line: Source::Nothing,
             sent: (0, 0),
             stalled_since: Time::NEVER,
+            rate: Rate::default(),
+            trusted: false,
             retry_count: 0,
             receiving: false,
             polling: false,
@@ -136,7 +143,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.listeners[listener as usize].dialect
     }
 
-    /// An open connection ends: the core is told, and what it still says is waited for.
+    /// An open connection ends: the core is told, and what it still says is waited for. Unless the
+    /// client ended it, a last line then says why.
     pub(super) fn leave(&mut self, key: Key, reason: CloseReason) {
         let id = self.id(key);
         let Some(conn) = self.conn_mut(key).filter(|conn| conn.is_open()) else { return };
@@ -144,14 +152,6 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         conn.held = None;
         self.batch.push(Event::Disconnected { conn: id });
         self.leaving.push(key);
-    }
-
-    /// As `leave`, after one line that says why.
-    pub(super) fn dismiss(&mut self, key: Key, reason: CloseReason) {
-        if self.conn(key).is_some_and(Conn::is_open) {
-            self.tell(key, &Message::Closing { reason });
-            self.leave(key, reason);
-        }
     }
 
     /// The connection broke: nothing can be sent to it any more.
@@ -171,9 +171,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// The core was told of everyone who leaves, and its answers were taken: on to draining.
     pub(super) fn drain_leaving(&mut self) {
         while let Some(key) = self.leaving.pop() {
-            if let Some(State::Leaving(reason)) = self.conn(key).map(|conn| conn.state) {
-                self.drain(key, reason);
+            let Some(State::Leaving(reason)) = self.conn(key).map(|conn| conn.state) else {
+                continue;
+            };
+            if reason != CloseReason::EndOfFile {
+                self.tell(key, &Message::Closing { reason });
             }
+            self.drain(key, reason);
         }
     }
 
@@ -233,6 +237,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     pub(super) fn on_close(&mut self, key: Key) {
         let Some(conn) = self.conn(key) else { return self.stale() };
+        let ip = conn.addr.ip();
         let State::Closed(reason) = conn.state else {
             unreachable!("a close is started in one place")
         };
@@ -240,7 +245,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.conns.remove(key.slot as usize);
         self.stats.connections.set(self.stats.connections.read() - 1);
         self.stats.closed[reason as usize].add(1);
-        self.seats.leave();
+        self.door.leave(ip);
         self.fill_lanes();
     }
 

@@ -106,7 +106,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             let batch_number = self.batch_number;
             let Some(conn) = self.conn_mut(key) else { continue };
             if conn.sent.0 == batch_number {
-                // How much of it went out is not known yet.
+                // Until the outcome of that send is known, nothing may follow it.
                 self.ready.push_back(key);
                 continue;
             }
@@ -190,7 +190,6 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn send(&mut self, sent: Sent, stretch: Stretch) -> Option<u32> {
         let place = u32::try_from(self.sent.len()).expect("bounded by the quantum");
         let conn = &mut self.conns[sent.key.slot as usize];
-        debug_assert_ne!(conn.sent.0, self.batch_number, "one send to a socket in a batch");
         conn.sent = (self.batch_number, place);
         conn.mid_line = Source::Nothing;
         self.sent.push(Sent { line_count: stretch.line_count, ..sent });
