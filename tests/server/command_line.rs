@@ -35,7 +35,10 @@ fn usage_errors_end_with_2_and_say_what_to_write() {
         ("--max-clients 0", "it is a number from 1 to "),
         ("--slow never", "invalid value 'never'"),
         ("--room two/words", "\"two/words\" cannot name a room"),
-        ("--room help", "\"help\" cannot name a room: /help is a command"),
+        (
+            "--room help",
+            "\"help\" cannot name a room: the name of a room must not be that of a command",
+        ),
         ("--check-config --workers 0", "it is a number from 1 to "),
     ] {
         refuses(options, 2, told);

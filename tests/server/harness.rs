@@ -118,6 +118,14 @@ impl Server {
         Client::new(socket.into())
     }
 
+    /// A client that has read nothing yet and comes from this loopback address.
+    pub(crate) fn connect_from(&self, host: [u8; 4]) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((host, 0)).into()).expect("all of 127.0.0.0/8 is ours");
+        socket.connect(&self.addr.into()).expect("the server listens");
+        Client::new(socket.into())
+    }
+
     /// Clients with these nicknames in the lobby, in the order in which they came. Each has read
     /// all that it was told of that.
     pub(crate) fn lobby<const COUNT: usize>(&self, names: [&str; COUNT]) -> [Client; COUNT] {

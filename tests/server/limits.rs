@@ -31,6 +31,57 @@ fn one_client_too_many_is_told_so() {
 }
 
 #[test]
+fn an_address_has_sixteen_connections() {
+    let server = Server::start("--trust none --workers 2 --admin 127.0.0.1:0");
+    let mut crowd: Vec<Client> = (0..16).map(|_| server.connect()).collect();
+    for _ in 0..2 {
+        let mut refused = server.connect_unread();
+        refused.expect_line("Too many connections from your address. Close one first");
+        refused.expect_end();
+    }
+    let mut neighbour = server.connect_from([127, 0, 0, 2]);
+    neighbour.expect_line("You're connected to the chatd chatserver");
+    crowd.pop();
+    server.wait_for_metric("chatd_connections", |count| count == 16);
+    server.connect();
+    server.wait_for_metric("chatd_closed_total{reason=\"address_full\"}", |count| count == 2);
+}
+
+#[test]
+fn an_address_that_connects_too_often_is_sent_away() {
+    let server = Server::start("--trust none");
+    let mut count = 0;
+    let answer = loop {
+        let mut client = server.connect_unread();
+        client.send("/quit\n");
+        let text = client.read_to_end();
+        if !text.ends_with(b"Goodbye\r\n") {
+            break text;
+        }
+        count += 1;
+        assert!(count < 1_000, "nobody was sent away");
+    };
+    let told = "Too many connections from your address. Try again in a minute\r\n";
+    assert_eq!(String::from_utf8_lossy(&answer), told);
+    assert!(count >= 32, "{count} were let in");
+}
+
+#[test]
+fn lines_that_come_too_fast_wait_and_none_is_lost() {
+    let server = Server::start("--trust none --admin 127.0.0.1:0");
+    let [mut author, mut reader] = server.lobby(["author", "reader"]);
+    let lines: Vec<String> = (0..14).map(|number| format!("line {number}")).collect();
+    author.send(lines.join("\n") + "\n/quit\n");
+    for line in lines {
+        reader.expect_line(format!("[author] {line}"));
+    }
+    reader.expect_line("Client left author");
+    author.expect_line("Goodbye");
+    author.expect_end();
+    assert!(server.metric("chatd_read_pauses_total") > 0, "it did not wait");
+}
+
+#[test]
 fn a_thousand_who_come_at_once_are_welcomed() {
     raise_descriptor_limit();
     let server = Server::start("--workers 4 --admin 127.0.0.1:0");
