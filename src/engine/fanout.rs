@@ -422,8 +422,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         room_feed.feed.release(floor, &mut self.pool);
         self.note_congestion(index);
         let RoomFeed { started, target, congested, ref feed, .. } = self.feeds[index as usize];
-        // While the authors are held nothing new comes, and a reader whose socket is full would hold
-        // them until it is too old: it is the next sweep that finds it too far behind.
+        // While the authors are held nothing new comes, and a reader whose socket is full would
+        // hold them until its bytes are too old: it is a sweep that finds it too far behind.
         if feed.head() > target || congested {
             let due = started + self.config.pace;
             if due > self.now { self.pace_sweep(index, due) } else { self.start_sweep(index) }
