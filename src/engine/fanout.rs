@@ -436,12 +436,14 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             return self.drop_feed_if_empty(index);
         }
         room_feed.feed.release(floor, &mut self.pool);
-        let (started, target) = (room_feed.started, room_feed.target);
-        if room_feed.feed.head() > target {
+        self.note_congestion(index);
+        let RoomFeed { started, target, congested, ref feed, .. } = self.feeds[index as usize];
+        // While the authors are held nothing new comes, and a reader whose socket is full would
+        // hold them until its bytes are too old: it is a sweep that finds it too far behind.
+        if feed.head() > target || congested {
             let due = started + self.config.pace;
             if due > self.now { self.pace_sweep(index, due) } else { self.start_sweep(index) }
         }
-        self.note_congestion(index);
     }
 
     /// What no member needs any more ends there: at the sweep's target, unless somebody lags.

@@ -1,0 +1,492 @@
+//! The server under test, and a client that knows nothing but bytes.
+//!
+//! Every wait has a deadline, and every failure shows what was expected, what came, and the
+//! server's log.
+
+use std::fmt::Display;
+use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::str::FromStr;
+use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use socket2::{Domain, Socket, Type};
+
+/// How long anything may take: long enough for a busy machine, and only ever waited for in full by
+/// a test that fails.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+
+/// The first line that everybody is sent.
+pub(crate) const WELCOME: &str = "You're connected to the chatd chatserver";
+
+/// A running server. Dropped, it is killed; it must still have been running.
+#[derive(Debug)]
+pub(crate) struct Server {
+    child: Option<Child>,
+    log: Arc<Log>,
+    addr: SocketAddr,
+}
+
+/// What the server wrote to stderr so far.
+#[derive(Debug, Default)]
+struct Log {
+    lines: Mutex<(String, bool)>,
+    grew: Condvar,
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(crate) struct Client {
+    stream: TcpStream,
+    /// What was read and not looked at yet.
+    ahead: Vec<u8>,
+    /// As others see it.
+    pub(crate) name: String,
+}
+
+/// What the admin endpoint answered.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) head: String,
+    pub(crate) body: String,
+}
+
+/// What is left of a server that ended.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    /// `None` if a signal ended it.
+    pub(crate) code: Option<i32>,
+    /// Where the command asked for a pipe.
+    pub(crate) stdout: Vec<u8>,
+    pub(crate) log: String,
+}
+
+/// The binary, not yet started.
+pub(crate) fn chatd() -> Command {
+    Command::new(env!("CARGO_BIN_EXE_chatd"))
+}
+
+impl Server {
+    /// Starts the server on a free port, with these options as one would type them.
+    pub(crate) fn start(options: &str) -> Self {
+        Self::spawn(chatd().args(options.split_ascii_whitespace()))
+    }
+
+    /// Starts the server on a free port with the command's options.
+    pub(crate) fn spawn(command: &mut Command) -> Self {
+        let mut child = command
+            .args(["--listen", "telnet://127.0.0.1:0"])
+            .stdin(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary was built");
+        let log = Log::of(child.stderr.take().expect("it is piped"));
+        let addr = log.wait_for("listening dialect=telnet addr=");
+        Self { child: Some(child), log, addr }
+    }
+
+    /// Where clients connect.
+    pub(crate) fn addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Waits until the log says `marker`, and reads what follows it.
+    pub(crate) fn logged<T: FromStr>(&self, marker: &str) -> T {
+        self.log.wait_for(marker)
+    }
+
+    /// A client that was welcomed.
+    pub(crate) fn connect(&self) -> Client {
+        let mut client = self.connect_unread();
+        client.expect_line(WELCOME);
+        client
+    }
+
+    /// A client that has read nothing yet.
+    pub(crate) fn connect_unread(&self) -> Client {
+        Client::to(self.addr)
+    }
+
+    /// A client that has read nothing yet, and for which the system keeps as little as it may.
+    pub(crate) fn connect_narrow(&self) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(1).expect("an option");
+        socket.connect(&self.addr.into()).expect("the server listens");
+        Client::new(socket.into())
+    }
+
+    /// A client that has read nothing yet and comes from this loopback address.
+    pub(crate) fn connect_from(&self, host: [u8; 4]) -> Client {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.bind(&SocketAddr::from((host, 0)).into()).expect("all of 127.0.0.0/8 is ours");
+        socket.connect(&self.addr.into()).expect("the server listens");
+        Client::new(socket.into())
+    }
+
+    /// Clients with these nicknames in the lobby, in the order in which they came. Each has read
+    /// all that it was told of that.
+    pub(crate) fn lobby<const COUNT: usize>(&self, names: [&str; COUNT]) -> [Client; COUNT] {
+        let mut clients: Vec<Client> = Vec::with_capacity(COUNT);
+        for name in names {
+            let mut client = self.connect();
+            let address = client.name.clone();
+            client.take_name(name);
+            for other in &mut clients {
+                other.expect_line(format!("Client joined {address}"));
+                other.expect_line(format!("{address} is now {name}"));
+            }
+            clients.push(client);
+        }
+        clients.try_into().expect("one for each name")
+    }
+
+    /// Asks the admin endpoint, which `--admin` has to open.
+    pub(crate) fn ask(&self, request: &str) -> Answer {
+        let addr: SocketAddr = self.logged("listening admin addr=");
+        let mut stream = TcpStream::connect(addr).expect("the admin endpoint listens");
+        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+        stream.write_all(request.as_bytes()).expect("a reader");
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).expect("an answer, and then the end");
+        let (head, body) = answer.split_once("\r\n\r\n").expect("a head and a body");
+        Answer { head: head.to_owned(), body: body.to_owned() }
+    }
+
+    /// What the server counts.
+    pub(crate) fn metrics(&self) -> String {
+        self.ask("GET /metrics HTTP/1.1\r\nHost: chatd\r\n\r\n").body
+    }
+
+    /// One number of those.
+    pub(crate) fn metric(&self, name: &str) -> u64 {
+        number(&self.metrics(), name)
+    }
+
+    /// Waits until that number is as it should be.
+    #[track_caller]
+    pub(crate) fn wait_for_metric(&self, name: &str, expected: impl Fn(u64) -> bool) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let metrics = self.metrics();
+            if expected(number(&metrics, name)) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{name} never was as expected:\n{metrics}");
+            thread::yield_now();
+        }
+    }
+
+    /// Sends the process a signal.
+    pub(crate) fn signal(&self, signal: Signal) {
+        let child = self.child.as_ref().expect("it was not waited for");
+        kill_process(pid(child), signal).expect("it is there");
+    }
+
+    /// Waits for the end of the process, which has to come in time.
+    pub(crate) fn wait(mut self, patience: Duration) -> Ended {
+        let child = self.child.take().expect("it was not waited for");
+        let output = wait(child, patience);
+        Ended { code: output.status.code(), stdout: output.stdout, log: self.log.all() }
+    }
+
+    /// Stops the server as an operator does, and waits for its end.
+    pub(crate) fn stop(self) -> Ended {
+        self.signal(Signal::TERM);
+        self.wait(PATIENCE)
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let Some(mut child) = self.child.take() else { return };
+        let ended = child.try_wait().expect("it is our child");
+        child.kill().expect("it is our child");
+        child.wait().expect("it is our child");
+        let log = self.log.all();
+        if thread::panicking() {
+            eprintln!("The server's log:\n{log}");
+            return;
+        }
+        assert!(ended.is_none(), "the server ended with {ended:?}:\n{log}");
+        assert!(!log.contains("panicked"), "the server panicked:\n{log}");
+    }
+}
+
+impl Log {
+    /// Reads on a thread of its own, so that the server never waits for the test.
+    fn of(stderr: ChildStderr) -> Arc<Self> {
+        let log = Arc::new(Self::default());
+        let writer = Arc::clone(&log);
+        thread::spawn(move || {
+            for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let mut lines = writer.lines.lock().expect("no reader panics");
+                lines.0.push_str(&line);
+                lines.0.push('\n');
+                writer.grew.notify_all();
+            }
+            writer.lines.lock().expect("no reader panics").1 = true;
+            writer.grew.notify_all();
+        });
+        log
+    }
+
+    /// Waits for `marker`, and reads the word behind it.
+    fn wait_for<T: FromStr>(&self, marker: &str) -> T {
+        let (found, log) = self.wait(|log| {
+            let (_, after) = log.split_once(marker)?;
+            after.split_once(char::is_whitespace)?.0.parse().ok()
+        });
+        found.unwrap_or_else(|| panic!("the log never said {marker:?}:\n{log}"))
+    }
+
+    /// All of it, once the server has closed it.
+    fn all(&self) -> String {
+        self.wait(|_| None::<()>).1
+    }
+
+    /// Waits until something is found, or there is no more to come.
+    fn wait<T>(&self, find: impl Fn(&str) -> Option<T>) -> (Option<T>, String) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut lines = self.lines.lock().expect("no writer panics");
+        loop {
+            let found = find(&lines.0);
+            let left = deadline.saturating_duration_since(Instant::now());
+            if found.is_some() || lines.1 || left.is_zero() {
+                return (found, lines.0.clone());
+            }
+            lines = self.grew.wait_timeout(lines, left).expect("no writer panics").0;
+        }
+    }
+}
+
+impl Client {
+    /// Connects.
+    pub(crate) fn to(addr: SocketAddr) -> Self {
+        Self::new(TcpStream::connect(addr).expect("the server listens"))
+    }
+
+    fn new(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).expect("an option");
+        stream.set_read_timeout(Some(PATIENCE)).expect("an option");
+        stream.set_write_timeout(Some(PATIENCE)).expect("an option");
+        let name = stream.local_addr().expect("it is connected").to_string();
+        Self { stream, ahead: Vec::new(), name }
+    }
+
+    /// Sends bytes in one write.
+    #[track_caller]
+    pub(crate) fn send(&mut self, bytes: impl AsRef<[u8]>) {
+        self.stream.write_all(bytes.as_ref()).expect("the server reads");
+    }
+
+    /// Sends each byte in a segment of its own.
+    pub(crate) fn send_bytewise(&mut self, bytes: impl AsRef<[u8]>) {
+        bytes.as_ref().iter().for_each(|byte| self.send([*byte]));
+    }
+
+    /// Sends bytes, if the server takes them still.
+    pub(crate) fn try_send(&mut self, bytes: impl AsRef<[u8]>) -> io::Result<()> {
+        self.stream.write_all(bytes.as_ref())
+    }
+
+    /// Takes a nickname.
+    #[track_caller]
+    pub(crate) fn take_name(&mut self, name: &str) {
+        self.send(format!("/nick {name}\n"));
+        self.expect_line(format!("You are {name}"));
+        self.name = name.to_owned();
+    }
+
+    /// Says a line, and waits until each of the others has read it and nothing else.
+    #[track_caller]
+    pub(crate) fn say(&mut self, text: &str, others: &mut [&mut Self]) {
+        self.send(format!("{text}\n"));
+        for other in others {
+            other.expect_line(format!("[{}] {text}", self.name));
+        }
+    }
+
+    /// Waits until the server has dealt with all that this client sent: answers come in order.
+    #[track_caller]
+    pub(crate) fn catch_up(&mut self) {
+        self.send("/who -\n");
+        self.expect_line("There is no room -");
+    }
+
+    /// Reads exactly these bytes.
+    #[track_caller]
+    pub(crate) fn expect(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        while self.ahead.len() < expected.len() && expected.starts_with(&self.ahead) {
+            if let Err(end) = self.read_more() {
+                self.fail(expected.escape_ascii(), &end);
+            }
+        }
+        if !self.ahead.starts_with(expected) {
+            self.fail(expected.escape_ascii(), "");
+        }
+        self.ahead.drain(..expected.len());
+    }
+
+    /// Reads exactly this line.
+    #[track_caller]
+    pub(crate) fn expect_line(&mut self, line: impl Display) {
+        self.expect(format!("{line}\r\n"));
+    }
+
+    /// Reads the end, and nothing before it.
+    #[track_caller]
+    pub(crate) fn expect_end(&mut self) {
+        let rest = self.read_to_end();
+        assert!(rest.is_empty(), "expected the end\n     got {}", rest.escape_ascii());
+    }
+
+    /// Reads whatever comes until the other end closes.
+    #[track_caller]
+    pub(crate) fn read_to_end(&mut self) -> Vec<u8> {
+        match self.read_to_any_end() {
+            (read, End::Closed) => read,
+            (read, end) => panic!("expected the end\n     got {end:?} after {}", show(&read)),
+        }
+    }
+
+    /// Reads whatever comes, until the connection is closed or reset.
+    #[track_caller]
+    pub(crate) fn read_to_any_end(&mut self) -> (Vec<u8>, End) {
+        let mut read = std::mem::take(&mut self.ahead);
+        let end = match self.stream.read_to_end(&mut read) {
+            Ok(_) => End::Closed,
+            Err(error) if error.kind() == ErrorKind::ConnectionReset => End::Reset,
+            Err(error) => panic!("expected an end\n     got {error} after {}", show(&read)),
+        };
+        (read, end)
+    }
+
+    /// The next line, without its end.
+    #[track_caller]
+    pub(crate) fn line(&mut self) -> String {
+        let len = loop {
+            if let Some(len) = self.ahead.iter().position(|byte| *byte == b'\n') {
+                break len + 1;
+            }
+            if let Err(end) = self.read_more() {
+                self.fail("a line", &end);
+            }
+        };
+        let line = String::from_utf8(self.ahead.drain(..len).collect()).expect("a line is text");
+        line.strip_suffix("\r\n").expect("a line ends in CR LF").to_owned()
+    }
+
+    /// Reads lines up to this one, and returns those before it.
+    #[track_caller]
+    pub(crate) fn lines_before(&mut self, last: &str) -> Vec<String> {
+        let mut lines = Vec::new();
+        loop {
+            let line = self.line();
+            if line == last {
+                return lines;
+            }
+            lines.push(line);
+        }
+    }
+
+    /// A second handle for the same connection, to send while another thread reads.
+    pub(crate) fn sender(&self) -> Self {
+        Self::new(self.stream.try_clone().expect("a descriptor"))
+    }
+
+    /// Sends no more, as nc -N does at its end of file.
+    pub(crate) fn end_sending(&mut self) {
+        self.stream.shutdown(std::net::Shutdown::Write).expect("it is connected");
+    }
+
+    /// Breaks the connection off.
+    pub(crate) fn reset(self) {
+        let socket = Socket::from(self.stream);
+        socket.set_linger(Some(Duration::ZERO)).expect("an option");
+    }
+
+    fn read_more(&mut self) -> Result<(), String> {
+        let mut bytes = [0; 64 << 10];
+        match self.stream.read(&mut bytes) {
+            Ok(0) => Err(", and then the end".to_owned()),
+            Ok(len) => {
+                self.ahead.extend_from_slice(&bytes[..len]);
+                Ok(())
+            }
+            Err(error) => Err(format!(", and then {error}")),
+        }
+    }
+
+    #[track_caller]
+    fn fail(&self, expected: impl Display, end: &str) -> ! {
+        let got = show(&self.ahead);
+        panic!("{}\nexpected {expected}\n     got {got}{end}", self.name);
+    }
+}
+
+/// How the other end ended a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum End {
+    Closed,
+    Reset,
+}
+
+/// The value of a metric, its labels being part of its name.
+pub(crate) fn number(metrics: &str, name: &str) -> u64 {
+    let value = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
+    let value = value.unwrap_or_else(|| panic!("{name} is missing in:\n{metrics}"));
+    value.parse().unwrap_or_else(|_| panic!("{name} is {value}"))
+}
+
+/// Runs a program to its end, which has to come in time.
+pub(crate) fn run(command: &mut Command) -> Output {
+    let command = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    wait(command.spawn().expect("the program is there"), PATIENCE)
+}
+
+/// Waits for the end of a process; one that does not end in time is killed.
+pub(crate) fn wait(child: Child, patience: Duration) -> Output {
+    let pid = pid(&child);
+    let (ended, output) = mpsc::channel();
+    thread::spawn(move || ended.send(child.wait_with_output()));
+    match output.recv_timeout(patience) {
+        Ok(output) => output.expect("it is our child"),
+        Err(_) => {
+            let _ = kill_process(pid, Signal::KILL);
+            panic!("the process did not end within {patience:?}");
+        }
+    }
+}
+
+/// Lets this process open as many sockets as it may.
+pub(crate) fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    let limit = Rlimit { current: limit.maximum, maximum: limit.maximum };
+    setrlimit(Resource::Nofile, limit).expect("up to the hard limit it may be raised");
+}
+
+/// Whether the program is there. If not, the test that needs it is passed over, aloud.
+pub(crate) fn has_program(program: &str, package: &str) -> bool {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|directory| directory.join(program).is_file());
+    if !found {
+        eprintln!("SKIPPED: there is no {program} here. To run this: apt-get install {package}");
+    }
+    found
+}
+
+fn pid(child: &Child) -> Pid {
+    Pid::from_child(child)
+}
+
+/// Bytes for a message: the last of them, where there are many.
+fn show(bytes: &[u8]) -> String {
+    const SHOWN_LEN: usize = 2_000;
+    let start = bytes.len().saturating_sub(SHOWN_LEN);
+    let mark = if start > 0 { format!("({start} bytes) ...") } else { String::new() };
+    format!("{mark}{}", bytes[start..].escape_ascii())
+}
