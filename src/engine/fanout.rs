@@ -18,8 +18,8 @@ use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, Message};
 use crate::limits::{
-    BEHIND_LEN_MAX, CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RETRY_PAUSE,
-    RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
+    BEHIND_LEN_MAX, CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RESUME_INTERVAL,
+    RETRY_PAUSE, RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
 };
 use crate::time::{Clock, Time};
 use crate::uring::{Ring, errno};
@@ -214,9 +214,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let feed = subscription.feed;
         let room_feed = &mut self.feeds[feed as usize];
         room_feed.laggard_count -= 1;
-        // While authors are held nothing else would let go of what has been read by now.
-        let last = room_feed.laggard_count == 0 || room_feed.congested;
-        if last && room_feed.sweep == Sweep::Idle {
+        if room_feed.laggard_count == 0 && room_feed.sweep == Sweep::Idle {
             room_feed.sweep = Sweep::Done;
             self.swept.push(feed);
         }
