@@ -13,6 +13,7 @@
 pub mod args;
 mod audit;
 mod bench;
+mod children;
 mod clock;
 pub mod limits;
 mod receive;
