@@ -123,7 +123,7 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<bool, Failure> {
             Err(Failure::Run(why)) => Measured::failed(preset.describe(arguments), why),
             measured => measured?,
         };
-        println!("\n{measured}");
+        print!("\n{measured}");
         report.scenarios.push(measured);
     }
     if let Some(path) = &arguments.json {
