@@ -100,8 +100,8 @@ mod tests {
 
     #[test]
     fn a_counter_is_found_in_an_answer() {
-        let answer = "HTTP/1.1 200 OK\r\n\r\n# HELP chatd_x Words\nchatd_x_total 17\n\
-            chatd_x_total_more 3\nchatd_y_total{a=\"b\"} 4\n# EOF\n";
+        let answer = "HTTP/1.1 200 OK\r\n\r\n# HELP chatd_x Words\nchatd_x_total_more 3\n\
+            chatd_x_total 17\nchatd_y_total{a=\"b\"} 4\n# EOF\n";
         let rows = [
             ("chatd_x_total", Some(17)),
             ("chatd_x", None),
