@@ -7,7 +7,9 @@
 //! has normal priority and the table says so.
 //!
 //! The pair is measured while the flood runs, from after its first line to before its last. Its own
-//! schedule lag is in its latency; the table gives it too, and says when it is not small.
+//! schedule lag is in its latency; the table gives it too, and says when it is not small. Where others
+//! use the machine, the flood is what they starve first: its median grows and the ratio flatters the
+//! server. So a run that is marked as disturbed proves nothing, whatever its verdict.
 
 use super::generator::{Generator, Load};
 use super::table::{Figure, Sample};
