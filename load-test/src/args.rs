@@ -1,10 +1,12 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
+use crate::children::{self, Barrier};
 use crate::limits::{CONNECT_TIMEOUT, GRACE};
 use crate::scenario::{Connect, Group, Protocol, Scenario, mix};
 use crate::server::{Server, Watch, locate, pin};
-use crate::{Failure, Report, Session, bench, clock, failed, usage};
+use crate::{Failure, Report, Session, bench, clock, failed};
 use clap::{Args, Parser, Subcommand};
+use rustix::process::setpriority_process;
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -92,14 +94,19 @@ struct RunArguments {
     /// The same seed gives the same schedule
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Say `ready` on standard output when all are welcome, then wait for a line
-    #[arg(long, hide = true)]
+    /// Say `ready` on standard output when all are welcome, then wait for a line; leave when
+    /// standard input ends
+    #[arg(long, hide = true, requires = "target")]
     barrier: bool,
+    /// How far to stand back behind other processes: 0 to 19
+    #[arg(long, hide = true, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=19))]
+    nice: i32,
 }
 
 impl Arguments {
     /// Does what was asked. True if all is well, false if there were faults.
     pub fn execute(self) -> Result<bool, Failure> {
+        children::end_on_signals()?;
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments),
             None => self.run.execute(),
@@ -111,6 +118,9 @@ impl RunArguments {
     fn execute(self) -> Result<bool, Failure> {
         let scenario = self.scenario();
         scenario.check()?;
+        // Threads take it over, so it comes before the first.
+        lower_priority(self.nice)?;
+        let barrier = self.barrier.then(Barrier::new);
         let server = if self.target.is_none() { Some(self.start_server()?) } else { None };
         pin(&self.pin)?;
         let pid = server.as_ref().map(Server::pid).or(self.server_pid);
@@ -124,9 +134,7 @@ impl RunArguments {
             println!("{}", self.describe(target));
         }
         let session = Session::connect(scenario, target)?;
-        if self.barrier {
-            wait_at_barrier()?;
-        }
+        barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
         let report = session.measure(watch.as_ref())?;
         if speaks {
             println!("{report}");
@@ -138,7 +146,7 @@ impl RunArguments {
 
     fn start_server(&self) -> Result<Server, Failure> {
         let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
-        start_chatd(&program, self.workers, self.pin_server.as_slice())
+        start_chatd(&program, self.workers, &[], self.pin_server.as_slice())
     }
 
     fn scenario(&self) -> Scenario {
@@ -188,10 +196,16 @@ impl RunArguments {
     }
 }
 
-/// Starts chatd on a port of its choice.
-pub(crate) fn start_chatd(program: &Path, workers: u32, cpus: &[usize]) -> Result<Server, Failure> {
+/// Starts chatd on a port of its choice, with further options.
+pub(crate) fn start_chatd(
+    program: &Path,
+    workers: u32,
+    options: &[&str],
+    cpus: &[usize],
+) -> Result<Server, Failure> {
     let workers = workers.to_string();
-    let arguments = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
+    let listen = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
+    let arguments = [&listen[..], options].concat();
     Server::start(program, &arguments, cpus)
 }
 
@@ -212,14 +226,11 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
     written.map_err(|error| failed(&path.display().to_string(), &error))
 }
 
-fn wait_at_barrier() -> Result<(), Failure> {
-    println!("ready");
-    let mut line = String::new();
-    let read = std::io::stdin().read_line(&mut line);
-    match read.map_err(|error| failed("waiting at the barrier", &error))? {
-        0 => Err(usage("--barrier needs a line on standard input".into())),
-        _ => Ok(()),
+fn lower_priority(nice: i32) -> Result<(), Failure> {
+    if nice == 0 {
+        return Ok(());
     }
+    setpriority_process(None, nice).map_err(|error| failed("lowering the priority", &error))
 }
 
 /// `5s`, `500ms`, `2m`.
@@ -245,9 +256,21 @@ mod tests {
         Arguments::command().debug_assert();
         let plain = Arguments::try_parse_from(["load-test"]).expect("no arguments are enough");
         assert_eq!(plain.run.clients, 1000);
-        let wrong = [&["load-test", "--clients", "x"][..], &["load-test", "--server-pid", "1"]];
+        let wrong = [
+            "--clients x",
+            "--server-pid 1",
+            "--barrier",
+            "--nice -1",
+            "--nice 20",
+            "--target 127.0.0.1:1 --workers 2",
+            "bench nothing",
+            "bench --pairs 0",
+            "bench --alone --self-check",
+            "bench --alone --floor x",
+        ];
         for arguments in wrong {
-            assert!(Arguments::try_parse_from(arguments).is_err(), "{arguments:?}");
+            let words = ["load-test"].into_iter().chain(arguments.split(' '));
+            assert!(Arguments::try_parse_from(words).is_err(), "{arguments}");
         }
     }
 

@@ -1,10 +1,16 @@
 //! chatd beside the floor: a program that does for each line only what no server on io_uring can
 //! leave out. Both run by turns on one core, the generator on another, so that what disturbs the
-//! machine disturbs both; the ratio of each pair is taken, and the median of the ratios. Some
+//! machine disturbs both; the ratio of each pair is taken, and the median of the ratios. Where the
+//! goal is to be no worse than the floor, the floor runs twice: how far apart equals come out. Some
 //! scenarios measure chatd alone.
 
 mod crowd;
+mod generator;
+mod goals;
+mod joins;
 mod load;
+mod machine;
+mod quiet;
 mod table;
 
 use crate::args::{parse_duration, write_json};
@@ -17,7 +23,7 @@ use std::time::Duration;
 use table::{Measured, Sample};
 
 /// What to compare, and how.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 pub(crate) struct BenchArguments {
     /// Which scenarios; all if none is named
     #[arg(value_enum)]
@@ -49,6 +55,10 @@ pub(crate) struct BenchArguments {
     /// Compare the floor with itself: how far apart equals come out
     #[arg(long)]
     self_check: bool,
+    /// Leave out what should be reached: it is meant for this kind of machine, and for each
+    /// scenario's own number and time
+    #[arg(long)]
+    no_targets: bool,
     /// Write the tables there too
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -71,6 +81,8 @@ pub(crate) enum Preset {
     Connect,
     /// Memory of 10,000 idle clients (chatd only)
     Memory,
+    /// What 10,000 clients who join a room one after the other make the server send (chatd only)
+    Joins,
     /// 19,000 clients on one worker, 40,000 on three (chatd only)
     Capacity,
 }
@@ -86,6 +98,7 @@ enum Side {
 #[derive(Serialize)]
 struct BenchReport {
     command: String,
+    machine: String,
     scenarios: Vec<Measured>,
 }
 
@@ -98,22 +111,25 @@ struct Bench<'a> {
     cpus: Vec<usize>,
 }
 
-/// Runs the scenarios one after the other. True if no run had a fault.
+/// Runs the scenarios one after the other. True if all ran without a fault and met their goals.
 pub(crate) fn execute(arguments: &BenchArguments) -> Result<bool, Failure> {
     let bench = Bench::new(arguments)?;
     pin(&arguments.pin)?;
     let command = std::env::args().collect::<Vec<_>>().join(" ");
-    println!("{command}");
-    let mut report = BenchReport { command, scenarios: Vec::new() };
+    let mut report = BenchReport { command, machine: bench.describe()?, scenarios: Vec::new() };
+    println!("{}\n{}", report.command, report.machine);
     for preset in bench.presets() {
-        let measured = bench.measure(preset)?;
-        println!("\n{measured}");
+        let measured = match bench.measure(preset) {
+            Err(Failure::Run(why)) => Measured::failed(preset.describe(arguments), why),
+            measured => measured?,
+        };
+        print!("\n{measured}");
         report.scenarios.push(measured);
     }
     if let Some(path) = &arguments.json {
         write_json(path, &report)?;
     }
-    Ok(report.scenarios.iter().all(|measured| measured.faulty_runs == 0))
+    Ok(report.scenarios.iter().all(Measured::is_well))
 }
 
 impl<'a> Bench<'a> {
@@ -134,6 +150,12 @@ impl<'a> Bench<'a> {
         Ok(bench)
     }
 
+    fn describe(&self) -> Result<String, Failure> {
+        let BenchArguments { pin_server, pin, .. } = self.arguments;
+        let machine = machine::describe(&self.cpus)?;
+        Ok(format!("{machine}; the server on core {pin_server}, the generator on {pin:?}"))
+    }
+
     fn presets(&self) -> Vec<Preset> {
         let named = &self.arguments.scenarios;
         let chosen = if named.is_empty() { Preset::value_variants() } else { named };
@@ -144,31 +166,49 @@ impl<'a> Bench<'a> {
     fn measure(&self, preset: Preset) -> Result<Measured, Failure> {
         let sides = self.sides(preset);
         let mut samples: Vec<Vec<Sample>> = vec![Vec::new(); sides.len()];
-        for round in 0..preset.rounds(self.arguments.pairs) {
+        let rounds = preset.rounds(self.arguments.pairs);
+        for round in 1..=rounds {
             for (side, samples) in sides.iter().zip(&mut samples) {
-                eprintln!("{preset:?} {}: {side:?}", round + 1);
+                eprintln!("{} {round} of {rounds}: {}", preset.name(), side.name());
                 samples.push(self.run(preset, *side)?);
             }
         }
-        let names = sides.iter().map(|side| format!("{side:?}").to_lowercase()).collect();
-        Ok(Measured::new(preset.describe(self.arguments), names, &samples))
+        let names = sides.iter().map(|side| side.name()).collect();
+        let without = self.arguments.no_targets || self.arguments.self_check;
+        let goals = if without { Vec::new() } else { preset.goals(self.arguments) };
+        Ok(Measured::new(preset.describe(self.arguments), names, &samples, &goals))
     }
 
     fn sides(&self, preset: Preset) -> Vec<Side> {
         match self.arguments {
             BenchArguments { self_check: true, .. } => vec![Side::Floor, Side::Floor],
-            BenchArguments { alone: false, .. } if preset.has_floor() => {
-                vec![Side::Chatd, Side::Floor]
-            }
+            BenchArguments { alone: true, .. } => vec![Side::Chatd],
+            _ if preset.is_like_floor() => vec![Side::Chatd, Side::Floor, Side::Floor],
+            _ if preset.has_floor() => vec![Side::Chatd, Side::Floor],
             _ => vec![Side::Chatd],
         }
     }
 }
 
+impl Side {
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+}
+
 impl Preset {
+    fn name(self) -> String {
+        format!("{self:?}").to_lowercase()
+    }
+
     /// Whether the floor can do it: it knows no rooms, and memory is no part of it.
     fn has_floor(self) -> bool {
-        !matches!(self, Self::Quiet | Self::Memory | Self::Capacity)
+        !matches!(self, Self::Quiet | Self::Memory | Self::Joins | Self::Capacity)
+    }
+
+    /// Whether the floor has to be compared with itself.
+    fn is_like_floor(self) -> bool {
+        matches!(self, Self::Rate50 | Self::Rate20)
     }
 
     fn rounds(self, pairs: u32) -> u32 {

@@ -14,6 +14,7 @@
 pub mod args;
 mod audit;
 mod bench;
+mod children;
 mod clock;
 pub mod limits;
 mod receive;

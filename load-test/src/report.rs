@@ -112,6 +112,8 @@ pub struct ServerReport {
 pub struct Generator {
     /// CPU time for each measured delivery.
     pub cpu_us_per_delivery: f64,
+    /// CPU time over the time that passed: 1 is one core without a pause.
+    pub busy: f64,
     /// Lines the kernel did not take whole at once.
     pub sends_deferred: u64,
     /// Lines not sent because their sender's connection was closed.
@@ -191,7 +193,12 @@ impl Report {
             )?;
         }
         let generator = &self.generator;
-        writeln!(out, "generator: {:.3} us CPU a delivery", generator.cpu_us_per_delivery)?;
+        writeln!(
+            out,
+            "generator: {:.3} us CPU a delivery, busy {:.0} % of a core",
+            generator.cpu_us_per_delivery,
+            generator.busy * 100.0
+        )?;
         if generator.sends_deferred + generator.unsent > 0 {
             let Generator { sends_deferred, unsent, .. } = generator;
             writeln!(out, "{sends_deferred} lines had to wait for the socket, {unsent} unsent")?;

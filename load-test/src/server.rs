@@ -1,9 +1,10 @@
 //! The process under test: finding its binary, starting and stopping it, what /proc says it used,
 //! and which core it runs on.
 
+use crate::children::Offspring;
 use crate::limits::{LOG_LINES_MAX, LOOK_INTERVAL, SERVER_TIMEOUT};
 use crate::{Failure, failed, usage};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::Signal;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
@@ -11,7 +12,7 @@ use std::io::{BufRead, BufReader};
 use std::net::SocketAddr;
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStderr, Command, Stdio};
+use std::process::{ChildStderr, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -23,8 +24,10 @@ const SIGTERM: i32 = Signal::TERM.as_raw();
 
 /// A server this process started; it is stopped when dropped.
 pub struct Server {
-    child: Child,
+    child: Offspring,
+    name: String,
     addr: SocketAddr,
+    heard: Receiver<Heard>,
 }
 
 impl Server {
@@ -38,14 +41,13 @@ impl Server {
         let name = program.display().to_string();
         let mut command = Command::new(program);
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let child = with_affinity(cpus, || command.spawn())?;
-        let mut child = child.map_err(|error| failed(&format!("starting {name}"), &error))?;
-        let stderr = child.stderr.take().expect("it was asked for");
-        let (heard, listening) = channel();
-        std::thread::spawn(move || follow_log(stderr, &heard));
-        // From here on `drop` ends the child.
-        let mut server = Self { child, addr: SocketAddr::from(([0, 0, 0, 0], 0)) };
-        server.addr = await_listening(&listening, &name)?;
+        let mut child = with_affinity(cpus, || Offspring::start(&mut command))??;
+        let stderr = child.child.stderr.take().expect("it was asked for");
+        let (hearing, heard) = channel();
+        std::thread::spawn(move || follow_log(stderr, &hearing));
+        let addr = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self { child, name, addr, heard };
+        server.addr = server.await_listening(false)?;
         Ok(server)
     }
 
@@ -54,18 +56,23 @@ impl Server {
         self.addr
     }
 
+    /// Where it serves its metrics, if it was started to; it says so after where it listens.
+    pub fn await_admin(&self) -> Result<SocketAddr, Failure> {
+        self.await_listening(true)
+    }
+
     /// Its process id.
     pub fn pid(&self) -> u32 {
-        self.child.id()
+        self.child.child.id()
     }
 
     /// Asks it to leave; anything but leaving in time, with exit code 0 or of the signal itself, is
     /// an error.
     pub fn stop(mut self) -> Result<(), Failure> {
-        self.signal()?;
+        self.child.signal(Signal::TERM)?;
         let deadline = Instant::now() + SERVER_TIMEOUT;
         while Instant::now() < deadline {
-            match self.child.try_wait().map_err(|error| failed("waiting for the server", &error))? {
+            match self.child.try_wait()? {
                 Some(status) if status.success() || status.signal() == Some(SIGTERM) => {
                     return Ok(());
                 }
@@ -76,24 +83,28 @@ impl Server {
         Err(Failure::Run(format!("the server did not leave within {SERVER_TIMEOUT:?} of SIGTERM")))
     }
 
-    fn signal(&self) -> Result<(), Failure> {
-        let pid = i32::try_from(self.pid()).ok().and_then(Pid::from_raw);
-        let pid = pid.ok_or_else(|| Failure::Run("the server has no process id".into()))?;
-        kill_process(pid, Signal::TERM).map_err(|error| failed("SIGTERM to the server", &error))
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        // Both fail only if it has left already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+    fn await_listening(&self, wanted_admin: bool) -> Result<SocketAddr, Failure> {
+        let name = &self.name;
+        loop {
+            match self.heard.recv_timeout(SERVER_TIMEOUT) {
+                Ok(Heard::Listening { addr, admin }) if admin == wanted_admin => return Ok(addr),
+                Ok(Heard::Listening { .. }) => {}
+                Ok(Heard::End(log)) => {
+                    let log = log.join("\n");
+                    return Err(Failure::Run(format!("{name} left before it listened:\n{log}")));
+                }
+                Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
+                    let message = format!("{name} did not listen within {SERVER_TIMEOUT:?}");
+                    return Err(Failure::Run(message));
+                }
+            }
+        }
     }
 }
 
 /// What the log says: where it listens, or, at its end, its last lines.
 enum Heard {
-    Listening(SocketAddr),
+    Listening { addr: SocketAddr, admin: bool },
     End(Vec<String>),
 }
 
@@ -103,8 +114,9 @@ fn follow_log(stderr: ChildStderr, heard: &Sender<Heard>) {
     for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
         let line = without_colour(&String::from_utf8_lossy(&line));
         if let Some(addr) = listening_addr(&line) {
-            // Only the first is waited for.
-            drop(heard.send(Heard::Listening(addr)));
+            let admin = line.contains("listening admin");
+            // It fails only when the server's guard has gone.
+            drop(heard.send(Heard::Listening { addr, admin }));
         }
         if last.len() == LOG_LINES_MAX {
             last.pop_front();
@@ -112,18 +124,6 @@ fn follow_log(stderr: ChildStderr, heard: &Sender<Heard>) {
         last.push_back(line);
     }
     drop(heard.send(Heard::End(last.into())));
-}
-
-fn await_listening(heard: &Receiver<Heard>, name: &str) -> Result<SocketAddr, Failure> {
-    match heard.recv_timeout(SERVER_TIMEOUT) {
-        Ok(Heard::Listening(addr)) => Ok(addr),
-        Ok(Heard::End(log)) => {
-            Err(Failure::Run(format!("{name} left before it listened:\n{}", log.join("\n"))))
-        }
-        Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-            Err(Failure::Run(format!("{name} did not listen within {SERVER_TIMEOUT:?}")))
-        }
-    }
 }
 
 /// The address in `... listening ... addr=127.0.0.1:40123 ...`.

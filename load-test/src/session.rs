@@ -176,6 +176,7 @@ impl Session {
         let named = self.plan.scenario.groups.iter().zip(&groups);
         let per_delivery_us =
             |cpu_ns: u64| if all.count > 0 { cpu_ns as f64 / 1e3 / all.count as f64 } else { 0.0 };
+        let own_cpu_ns = after.own_cpu_ns - before.own_cpu_ns;
         Report {
             verdict: if audit.any_fault() { Verdict::Fault } else { Verdict::Pass },
             clients: self.plan.client_count,
@@ -203,7 +204,8 @@ impl Session {
                 })
             }),
             generator: Generator {
-                cpu_us_per_delivery: per_delivery_us(after.own_cpu_ns - before.own_cpu_ns),
+                cpu_us_per_delivery: per_delivery_us(own_cpu_ns),
+                busy: own_cpu_ns as f64 / (after.at_ns - before.at_ns).max(1) as f64,
                 sends_deferred: sent.deferred,
                 unsent: sent.unsent,
             },
@@ -244,12 +246,13 @@ impl Drop for Session {
 struct Figures {
     server: Option<Usage>,
     own_cpu_ns: u64,
+    at_ns: u64,
 }
 
 impl Figures {
     fn read(watch: Option<&Watch>) -> Result<Self, Failure> {
         let server = watch.map(Watch::usage).transpose()?;
-        Ok(Self { server, own_cpu_ns: process_cpu_ns() })
+        Ok(Self { server, own_cpu_ns: process_cpu_ns(), at_ns: now_ns() })
     }
 }
 

@@ -1,40 +1,49 @@
-//! More clients than one process has descriptors for: several generator processes, this program
-//! again, each with a source address and a room of its own. All connect, then all send at once. A
-//! process says `ready` on its standard output, waits for a line on its standard input, measures,
-//! and prints its report as JSON.
+//! Capacity: more clients than one process has descriptors for. Several generator processes, each
+//! with source addresses and a room of its own; all connect, then all send at once. Two clients of
+//! each talk, so that everybody has a line to get.
 
+use super::generator::{Generator, Load};
+use super::table::{Figure, Sample};
+use super::{Bench, Side};
 use crate::args::run_id;
 use crate::receive::loopback_address;
-use crate::{Failure, Report, failed};
-use std::io::{BufRead, BufReader, Read, Write};
+use crate::server::Watch;
+use crate::{Failure, Report};
 use std::net::SocketAddr;
-use std::process::{Child, ChildStdout, Command, Stdio};
 use std::time::Duration;
 
+/// Workers and clients: what 20,000 descriptors must not bound.
+pub(super) const CAPACITIES: [(u32, u32); 2] = [(1, 19_000), (3, 40_000)];
 /// Clients of one process: within 20,000 descriptors.
 const CLIENTS_PER_PROCESS: u32 = 19_000;
-/// How long the processes send, one line a second each.
+/// How long the processes send, one line a second from each of two.
 const DURATION: Duration = Duration::from_secs(3);
+const SENDERS: u32 = 2;
 
-/// Generator processes whose clients are all welcome.
-pub(super) struct Crowd(Vec<Generator>);
-
-/// A process; it is ended when dropped.
-struct Generator {
-    child: Child,
-    output: BufReader<ChildStdout>,
+/// What the figures of so many workers are called.
+pub(super) fn figure_name(what: &str, workers: u32) -> String {
+    let plural = if workers == 1 { "" } else { "s" };
+    format!("{what}, {workers} worker{plural}")
 }
 
+/// Generator processes whose clients are all welcome.
+struct Crowd(Vec<Generator>);
+
 impl Crowd {
-    pub(super) fn connect(
-        target: SocketAddr,
-        clients: u32,
-        duration: Option<Duration>,
-    ) -> Result<Self, Failure> {
+    fn connect(target: SocketAddr, clients: u32, duration: Duration) -> Result<Self, Failure> {
         let processes = clients.div_ceil(CLIENTS_PER_PROCESS);
-        let start = |index| {
-            let share = clients / processes + u32::from(index < clients % processes);
-            Generator::start(target, share, index, duration.unwrap_or(DURATION))
+        let start = |index: u32| {
+            let load = Load {
+                clients: clients / processes + u32::from(index < clients % processes),
+                rooms: 1,
+                senders: SENDERS,
+                rate: SENDERS,
+                duration,
+                seed: u64::from(index),
+                source: Some(loopback_address(run_id(u64::from(index)))),
+                ..Load::default()
+            };
+            Generator::start(target, &load)
         };
         let mut crowd = Self((0..processes).map(start).collect::<Result<_, _>>()?);
         crowd.0.iter_mut().try_for_each(Generator::await_ready)?;
@@ -42,65 +51,44 @@ impl Crowd {
     }
 
     /// One report of each process.
-    pub(super) fn measure(mut self) -> Result<Vec<Report>, Failure> {
+    fn measure(mut self) -> Result<Vec<Report>, Failure> {
         self.0.iter_mut().try_for_each(Generator::begin)?;
         self.0.iter_mut().map(Generator::report).collect()
     }
 }
 
-impl Generator {
-    fn start(
-        target: SocketAddr,
-        clients: u32,
-        index: u32,
-        duration: Duration,
-    ) -> Result<Self, Failure> {
-        let program = std::env::current_exe().map_err(|error| failed("our own path", &error))?;
-        let source = loopback_address(run_id(u64::from(index)));
-        let mut command = Command::new(program);
-        command.args(["--rooms", "1", "--senders", "1", "--rate", "1", "--warmup", "0s"]);
-        command.args(["--json", "-", "--barrier"]);
-        command.arg("--duration").arg(format!("{}ms", duration.as_millis()));
-        command.arg("--target").arg(target.to_string());
-        command.arg("--clients").arg(clients.to_string());
-        command.arg("--seed").arg(index.to_string());
-        if target.ip().is_loopback() && target.is_ipv4() {
-            command.arg("--source").arg(source.to_string());
+impl Bench<'_> {
+    pub(super) fn capacity(&self) -> Result<Sample, Failure> {
+        let mut sample = Sample::default();
+        for (workers, clients) in CAPACITIES {
+            self.add_capacity(workers, self.arguments.clients.unwrap_or(clients), &mut sample)?;
         }
-        let child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn();
-        let mut child = child.map_err(|error| failed("starting a generator", &error))?;
-        let output = BufReader::new(child.stdout.take().expect("it was asked for"));
-        Ok(Self { child, output })
+        Ok(sample)
     }
 
-    /// The process bounds the time itself.
-    fn await_ready(&mut self) -> Result<(), Failure> {
-        let mut line = String::new();
-        let read = self.output.read_line(&mut line);
-        read.map_err(|error| failed("waiting for a generator", &error))?;
-        if line == "ready\n" {
-            return Ok(());
-        }
-        Err(Failure::Run("a generator process did not connect all its clients".into()))
-    }
-
-    fn begin(&mut self) -> Result<(), Failure> {
-        let input = self.child.stdin.as_mut().expect("it was asked for");
-        input.write_all(b"go\n").map_err(|error| failed("a generator has gone", &error))
-    }
-
-    fn report(&mut self) -> Result<Report, Failure> {
-        let mut text = String::new();
-        let read = self.output.read_to_string(&mut text);
-        read.map_err(|error| failed("reading a generator's report", &error))?;
-        serde_json::from_str(&text).map_err(|error| failed("a generator's report", &error))
-    }
-}
-
-impl Drop for Generator {
-    fn drop(&mut self) {
-        // Both fail only if it has ended already.
-        drop(self.child.kill());
-        drop(self.child.wait());
+    fn add_capacity(&self, workers: u32, clients: u32, out: &mut Sample) -> Result<(), Failure> {
+        let server = self.start(Side::Chatd, workers, &[])?;
+        let watch = Watch::new(server.pid())?;
+        let duration = self.arguments.duration.unwrap_or(DURATION);
+        let crowd = Crowd::connect(server.addr(), clients, duration)?;
+        let rss = watch.usage()?.rss_bytes;
+        let reports = crowd.measure()?;
+        server.stop()?;
+        let connected: u32 = reports.iter().map(|report| report.clients).sum();
+        let grown = rss as f64 - watch.rss_at_start_bytes() as f64;
+        let p99_us = reports.iter().map(|report| report.latency_us.p99);
+        let total = |number: fn(&Report) -> u64| reports.iter().map(number).sum::<u64>() as f64;
+        let connect_s = reports.iter().map(|report| report.connect_total_s);
+        let named = |what, unit, value| Figure::new(&figure_name(what, workers), unit, value);
+        out.figures.extend([
+            named("welcome", "", f64::from(connected)),
+            named("all welcome", "s", connect_s.fold(0.0, f64::max)),
+            named("lines lost", "", total(|report| report.audit.lost)),
+            named("lines got", "", total(|report| report.audit.delivered)),
+            named("worst p99", "ms", p99_us.fold(0.0, f64::max) / 1e3),
+            named("growth per client", "B", grown / f64::from(connected)),
+        ]);
+        out.faulty |= reports.iter().any(|report| report.audit.any_fault());
+        Ok(())
     }
 }

@@ -1,6 +1,7 @@
 //! What each preset does: its scenario, one run of it, and which figures it gives.
 
-use super::crowd::Crowd;
+use super::crowd::{CAPACITIES, figure_name};
+use super::machine::Others;
 use super::table::{Figure, Sample};
 use super::{Bench, BenchArguments, Preset, Side};
 use crate::args::{run_id, start_chatd};
@@ -13,8 +14,8 @@ use std::time::Duration;
 const SETTLED_READS: u32 = 5;
 const SETTLED_INTERVAL: Duration = Duration::from_millis(200);
 const SETTLED_TIMEOUT: Duration = Duration::from_secs(10);
-/// Clients on one worker, and on three: what 20,000 descriptors must not bound.
-const CAPACITIES: [(u32, u32); 2] = [(1, 19_000), (3, 40_000)];
+/// The share of its cores above which the generator itself may be what the latency shows.
+const BUSY_MAX: f64 = 0.9;
 
 impl Preset {
     pub(super) fn describe(self, arguments: &BenchArguments) -> String {
@@ -23,32 +24,32 @@ impl Preset {
             let talk = format!(", {rate} lines/s of {size} bytes from {senders}");
             format!("{name} {clients} clients{}", if rate > 0 { talk } else { String::new() })
         });
-        let name = format!("{self:?}").to_lowercase();
-        format!("{name}: {}", groups.collect::<Vec<_>>().join("; "))
+        format!("{}: {}", self.name(), groups.collect::<Vec<_>>().join("; "))
     }
 
-    fn groups(self, arguments: &BenchArguments) -> Vec<Group> {
+    pub(super) fn groups(self, arguments: &BenchArguments) -> Vec<Group> {
         let (clients, senders, rate) = match self {
             Self::Sparse | Self::Quiet => (10_000, 1, 10),
             Self::Busy => (1000, 10, 1000),
             Self::Rate50 => (1000, 1, 50),
             Self::Rate20 => (1000, 1, 20),
-            Self::Connect | Self::Memory => (10_000, 0, 0),
+            Self::Connect | Self::Memory | Self::Joins => (10_000, 0, 0),
             Self::Capacity => {
                 let named = |(workers, clients)| Group {
-                    name: format!("{workers} workers:"),
+                    name: figure_name("lobby", workers),
                     clients: arguments.clients.unwrap_or(clients),
-                    senders: 1,
-                    rate: 1,
+                    senders: 0,
+                    rate: 0,
                     ..Group::default()
                 };
                 return CAPACITIES.map(named).into();
             }
         };
         let clients = arguments.clients.unwrap_or(clients);
-        let lobby =
-            Group { name: "lobby".into(), clients, rooms: 0, senders, rate, ..Group::default() };
-        // Each of the two every 20 ms on average.
+        let rooms = u32::from(self == Self::Joins);
+        let name = if rooms > 0 { "room" } else { "lobby" };
+        let all = Group { name: name.into(), clients, rooms, senders, rate, ..Group::default() };
+        // By turns, one line in every 20 ms.
         let pair = Group {
             name: "pair".into(),
             clients: 2,
@@ -58,28 +59,27 @@ impl Preset {
             jitter: true,
             ..Group::default()
         };
-        if self == Self::Quiet { vec![lobby, pair] } else { vec![lobby] }
+        if self == Self::Quiet { vec![all, pair] } else { vec![all] }
     }
 }
 
 impl Bench<'_> {
     pub(super) fn run(&self, preset: Preset, side: Side) -> Result<Sample, Failure> {
-        match preset {
+        let others = Others::new()?;
+        let mut sample = match preset {
             Preset::Connect => self.connect(side),
             Preset::Memory => self.memory(),
             Preset::Capacity => self.capacity(),
-            Preset::Quiet => self.deliver(preset, side, quiet_figures),
-            _ => self.deliver(preset, side, delivery_figures),
-        }
+            Preset::Quiet => self.quiet(),
+            Preset::Joins => self.joins(),
+            _ => self.deliver(preset, side),
+        }?;
+        sample.notes.extend(others.note()?);
+        Ok(sample)
     }
 
-    fn deliver(
-        &self,
-        preset: Preset,
-        side: Side,
-        figures: fn(&Report) -> Vec<Figure>,
-    ) -> Result<Sample, Failure> {
-        let server = self.start(side, 1)?;
+    fn deliver(&self, preset: Preset, side: Side) -> Result<Sample, Failure> {
+        let server = self.start(side, 1, &[])?;
         let watch = Watch::new(server.pid())?;
         let report = crate::run(self.scenario(preset, side), server.addr(), Some(&watch))?;
         server.stop()?;
@@ -87,12 +87,16 @@ impl Bench<'_> {
         if faulty {
             eprintln!("{report}");
         }
-        Ok(Sample { figures: figures(&report), faulty })
+        let busy = report.generator.busy / self.arguments.pin.len().max(1) as f64;
+        let notes = (busy > BUSY_MAX)
+            .then(|| format!("the generator was busy {:.0} % of its cores", busy * 100.0));
+        let notes = notes.into_iter().collect();
+        Ok(Sample { figures: delivery_figures(&report, busy), faulty, notes })
     }
 
     /// From the first connect until the last client has its welcome.
     fn connect(&self, side: Side) -> Result<Sample, Failure> {
-        let server = self.start(side, 1)?;
+        let server = self.start(side, 1, &[])?;
         let drops_before = listen_drops()?;
         let session = Session::connect(self.scenario(Preset::Connect, side), server.addr())?;
         let total_s = session.connect_total_s();
@@ -103,11 +107,11 @@ impl Bench<'_> {
             Figure::new("all welcome", "s", total_s),
             Figure::new("dropped by full listeners", "", drops as f64),
         ];
-        Ok(Sample { figures, faulty: drops > 0 })
+        Ok(Sample { figures, ..Sample::default() })
     }
 
     fn memory(&self) -> Result<Sample, Failure> {
-        let server = self.start(Side::Chatd, 1)?;
+        let server = self.start(Side::Chatd, 1, &[])?;
         let watch = Watch::new(server.pid())?;
         let scenario = self.scenario(Preset::Memory, Side::Chatd);
         let clients = f64::from(scenario.groups[0].clients);
@@ -120,45 +124,24 @@ impl Bench<'_> {
             Figure::new("resident before the first", "MB", start / 1e6),
             Figure::new("growth per client", "B", (rss as f64 - start) / clients),
         ];
-        Ok(Sample { figures, faulty: false })
+        Ok(Sample { figures, ..Sample::default() })
     }
 
-    fn capacity(&self) -> Result<Sample, Failure> {
-        let mut sample = Sample { figures: Vec::new(), faulty: false };
-        for (workers, clients) in CAPACITIES {
-            let clients = self.arguments.clients.unwrap_or(clients);
-            let server = self.start(Side::Chatd, workers)?;
-            let watch = Watch::new(server.pid())?;
-            let crowd = Crowd::connect(server.addr(), clients, self.arguments.duration)?;
-            let rss = watch.usage()?.rss_bytes;
-            let reports = crowd.measure()?;
-            server.stop()?;
-            let connected: u32 = reports.iter().map(|report| report.clients).sum();
-            let grown = rss as f64 - watch.rss_at_start_bytes() as f64;
-            let p99_us = reports.iter().map(|report| report.latency_us.p99);
-            let lost: u64 = reports.iter().map(|report| report.audit.lost).sum();
-            let named = |name: &str| format!("{name}, {workers} workers");
-            sample.figures.extend([
-                Figure::new(&named("clients welcome"), "", f64::from(connected)),
-                Figure::new(&named("lines lost"), "", lost as f64),
-                Figure::new(&named("worst p99"), "ms", p99_us.fold(0.0, f64::max) / 1e3),
-                Figure::new(&named("growth per client"), "B", grown / f64::from(connected)),
-            ]);
-            sample.faulty |= reports.iter().any(|report| report.audit.any_fault());
-        }
-        Ok(sample)
-    }
-
-    fn start(&self, side: Side, workers: u32) -> Result<Server, Failure> {
+    pub(super) fn start(
+        &self,
+        side: Side,
+        workers: u32,
+        options: &[&str],
+    ) -> Result<Server, Failure> {
         let one = [self.arguments.pin_server];
         let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
-            Side::Chatd => start_chatd(program(self.chatd.as_deref()), workers, cpus),
+            Side::Chatd => start_chatd(program(self.chatd.as_deref()), workers, options, cpus),
             Side::Floor => Server::start(program(self.floor.as_deref()), &["127.0.0.1:0"], cpus),
         }
     }
 
-    fn scenario(&self, preset: Preset, side: Side) -> Scenario {
+    pub(super) fn scenario(&self, preset: Preset, side: Side) -> Scenario {
         let plain = Scenario::default();
         Scenario {
             groups: preset.groups(self.arguments),
@@ -174,24 +157,15 @@ fn program(path: Option<&Path>) -> &Path {
     path.expect("the programs of all sides were found at the start")
 }
 
-fn delivery_figures(report: &Report) -> Vec<Figure> {
+fn delivery_figures(report: &Report, busy: f64) -> Vec<Figure> {
     let server_us = report.server.map_or(0.0, |server| server.cpu_us_per_delivery);
     vec![
         Figure::new("server CPU per delivery", "us", server_us),
         Figure::new("p50", "ms", report.latency_us.p50 / 1e3),
         Figure::new("p99", "ms", report.latency_us.p99 / 1e3),
         Figure::new("schedule lag p99", "ms", report.schedule_lag_us.p99 / 1e3),
+        Figure::new("lines lost", "", report.audit.lost as f64),
         Figure::new("generator CPU per delivery", "us", report.generator.cpu_us_per_delivery),
-    ]
-}
-
-fn quiet_figures(report: &Report) -> Vec<Figure> {
-    let [flood, pair] = [0, 1].map(|group| report.groups[group].latency_us);
-    vec![
-        Figure::new("pair p50", "ms", pair.p50 / 1e3),
-        Figure::new("pair p99", "ms", pair.p99 / 1e3),
-        Figure::new("flood p50", "ms", flood.p50 / 1e3),
-        Figure::new("flood p99", "ms", flood.p99 / 1e3),
-        Figure::new("pair p99 / flood p50", "", pair.p99 / flood.p50.max(f64::MIN_POSITIVE)),
+        Figure::new("generator busy", "% of cores", busy * 100.0),
     ]
 }
