@@ -121,9 +121,12 @@ impl Faults {
         }
     }
 
-    /// Whether a reader who takes all there is at once can fall behind by no fault of the server's.
+    /// Whether a reader who takes all there is at once can never fall behind: sockets are full only
+    /// when they are, and it is heard soon that they are not.
     pub(crate) fn is_kind_to_readers(&self) -> bool {
-        self.send_capacity_min >= 4_096
+        let is_soon = self.late == 0 || self.late_us <= 50;
+        let is_certain = self.send_again == 0 && self.send_no_memory == 0;
+        is_soon && is_certain && self.send_capacity_min >= 4_096
     }
 }
 

@@ -428,8 +428,7 @@ impl World {
             let full_for = socket.full_since.map_or(0, |since| self.now() - since);
             assert!(!same_room || full_for < SETTLE - 1_000 * MS, "{client:?} is never closed");
         }
-        let refused_sends = faults.send_again > 0 || faults.send_no_memory > 0;
-        let certain = client.always_prompt && faults.is_kind_to_readers() && !refused_sends;
+        let certain = client.always_prompt && faults.is_kind_to_readers();
         if client.finished && is_in && certain && !client.is_foul {
             assert!(socket.ending.is_some(), "{client:?} has finished and is not closed");
             if !self.oracle.has_quit(client.person) {
