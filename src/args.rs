@@ -9,12 +9,12 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::Parser;
+use ipnet::IpNet;
 use serde::Deserialize;
 
+use crate::chat::validate_room_name;
 use crate::dialect::Dialect;
-use crate::limits::{
-    DRAIN_S_MAX, LISTENERS_MAX, NAME_LEN_MAX, PACE_MS_MAX, ROOMS_MAX, SLOTS_MAX, WORKERS_MAX,
-};
+use crate::limits::{DRAIN_S_MAX, LISTENERS_MAX, PACE_MS_MAX, ROOMS_MAX, SLOTS_MAX, WORKERS_MAX};
 
 /// A chat server for Linux on io_uring.
 #[derive(Clone, Debug, Default, Parser)]
@@ -60,6 +60,10 @@ pub struct Options {
     /// Clients at a time [default: as many as the limit of open files allows]
     #[arg(long, value_name = "N")]
     pub max_clients: Option<Number<1, { SLOTS_MAX as u64 * WORKERS_MAX as u64 }>>,
+    /// A network whose clients are exempt from the limits for each address and from the rate of
+    /// lines, or none; may be repeated [default: 127.0.0.0/8 and ::1]
+    #[arg(long, value_name = "ADDR/BITS|none")]
+    pub trust: Vec<Trust>,
     /// What becomes of clients that read too slowly [default: close]
     #[arg(long, value_enum, value_name = "close|skip", hide_possible_values = true)]
     pub slow: Option<Slow>,
@@ -85,6 +89,7 @@ impl Options {
             transcript: self.transcript.or(file.transcript),
             room: first_said(self.room, file.room),
             max_clients: self.max_clients.or(file.max_clients),
+            trust: first_said(self.trust, file.trust),
             slow: self.slow.or(file.slow),
             pace: self.pace.or(file.pace),
             drain: self.drain.or(file.drain),
@@ -130,6 +135,16 @@ pub struct Number<const MIN: u64, const MAX: u64>(u64);
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(try_from = "String")]
 pub struct RoomName(pub String);
+
+/// Clients that are exempt from the limits on connections and lines.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(try_from = "String")]
+pub enum Trust {
+    /// Those of a network.
+    Network(IpNet),
+    /// None at all.
+    Nobody,
+}
 
 /// What becomes of clients that read too slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
@@ -221,14 +236,24 @@ impl FromStr for RoomName {
     type Err = String;
 
     fn from_str(word: &str) -> Result<Self, String> {
-        let fits = (1..=NAME_LEN_MAX).contains(&word.len());
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'-';
-        if fits && word.bytes().all(allowed) {
-            return Ok(Self(word.to_owned()));
+        match validate_room_name(word) {
+            Ok(()) => Ok(Self(word.to_owned())),
+            Err(error) => Err(format!("{word:?} cannot name a room: {error}")),
         }
-        Err(format!(
-            "{word:?} cannot name a room: a name is 1 to {NAME_LEN_MAX} of A-Z, a-z, 0-9, _ and -"
-        ))
+    }
+}
+
+impl FromStr for Trust {
+    type Err = String;
+
+    fn from_str(word: &str) -> Result<Self, String> {
+        if word == "none" {
+            return Ok(Self::Nobody);
+        }
+        let network = word.parse().or_else(|_| word.parse::<IpAddr>().map(IpNet::from));
+        network.map(Self::Network).map_err(|_| {
+            format!("{word:?} is no network: write it as ADDR/BITS, such as 10.0.0.0/8, or none")
+        })
     }
 }
 
@@ -244,7 +269,7 @@ macro_rules! try_from_string {
         }
     )*};
 }
-try_from_string!(Addr, Listen, RoomName);
+try_from_string!(Addr, Listen, RoomName, Trust);
 
 fn listeners<'de, D: serde::Deserializer<'de>>(from: D) -> Result<Vec<Listen>, D::Error> {
     let listeners = Vec::deserialize(from)?;

@@ -2,13 +2,16 @@
 //! derived once. Opens nothing but the file.
 
 use std::fs;
+use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZero;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use crate::args::{Args, LogLevel, Options, Slow};
+use ipnet::IpNet;
+
+use crate::args::{Args, LogLevel, Options, Slow, Trust};
 use crate::engine::SlowPolicy;
 use crate::failure::{Failure, Kind};
 use crate::limits::{DRAIN_S, PACE_MS, WORKERS_MAX};
@@ -33,6 +36,9 @@ pub struct Config {
     pub rooms: Vec<String>,
     /// Clients at a time; `None`: as many as the limit of open files allows.
     pub clients_max: Option<u64>,
+    /// Networks whose clients are exempt from the limits for each address and from the rate of
+    /// lines.
+    pub trusted: Vec<IpNet>,
     /// What becomes of slow readers.
     pub slow: SlowPolicy,
     /// The least time between two sweeps of a busy room.
@@ -77,12 +83,29 @@ impl Config {
             transcript: options.transcript.map(Transcript::from),
             rooms: options.room.into_iter().map(|room| room.0).collect(),
             clients_max: options.max_clients.map(|clients| clients.value()),
+            trusted: trusted(&options.trust),
             slow: options.slow.map_or(SlowPolicy::Close, SlowPolicy::from),
             pace: Duration::from_millis(options.pace.map_or(PACE_MS, |pace| pace.value())),
             drain: Duration::from_secs(options.drain.map_or(DRAIN_S, |drain| drain.value())),
             log_level: options.log_level.map_or(tracing::Level::INFO, tracing::Level::from),
         }
     }
+}
+
+/// The loopback, if nothing is said.
+fn trusted(said: &[Trust]) -> Vec<IpNet> {
+    if said.is_empty() {
+        let loopback = [IpAddr::from([127, 0, 0, 0]), IpAddr::V6(Ipv6Addr::LOCALHOST)];
+        let [v4, v6] =
+            loopback.map(|addr| IpNet::new_assert(addr, if addr.is_ipv4() { 8 } else { 128 }));
+        return vec![v4, v6];
+    }
+    said.iter()
+        .filter_map(|trust| match trust {
+            Trust::Network(network) => Some(*network),
+            Trust::Nobody => None,
+        })
+        .collect()
 }
 
 fn cores() -> usize {
@@ -249,7 +272,7 @@ mod tests {
             ("--log-level all", "error: invalid value 'all' for '--log-level"),
             (
                 "--room a/b",
-                r#""a/b" cannot name a room: a name is 1 to 20 of A-Z, a-z, 0-9, _ and -"#,
+                r#""a/b" cannot name a room: the name of a room is 1 to 20 letters, digits, - or _"#,
             ),
             ("--room=", r#""" cannot name a room"#),
             ("--room aaaaaaaaaabbbbbbbbbbc", "cannot name a room"),

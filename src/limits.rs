@@ -191,3 +191,19 @@ pub const RESUME_INTERVAL: Duration = Duration::from_millis(5);
 /// Bytes of replies kept for a client whose socket is not full: only a server that is late lets
 /// them grow, so the bound is far above that of a slow reader.
 pub const PRIVATE_LEN_MAX: u64 = 512 << 10;
+
+/// Connections at a time from one address (IPv4, or IPv6 /64) outside the trusted networks: a
+/// family or an office behind one address. As Ergo has it.
+pub const ADDRESS_CLIENTS_MAX: u32 = 16;
+/// Connections from one address at once after a pause, and then in each `ADDRESS_RATE_PERIOD`.
+pub const ADDRESS_RATE: u32 = 32;
+/// See `ADDRESS_RATE`.
+pub const ADDRESS_RATE_PERIOD: Duration = Duration::from_secs(60);
+/// Addresses that are remembered, at about 64 bytes each: as many as sshd does. Above, those
+/// without a connection are forgotten, so that the table does not grow under an attack from many
+/// addresses.
+pub const ADDRESSES_MAX: usize = 65_536;
+/// Lines a client outside the trusted networks may send at once after a pause: a short paste.
+pub const LINE_BURST: u32 = 10;
+/// Time for each further line: 5 a second, faster than people type. Faster ones wait, unread.
+pub const LINE_INTERVAL: Duration = Duration::from_millis(200);

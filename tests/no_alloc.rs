@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use chatd::chat::{self, PeerId, PeerSet};
 use chatd::dialect::Dialect;
 use chatd::engine::stats::WorkerStats;
-use chatd::engine::{self, Listener, Parts, Seats, SlowPolicy, Worker};
+use chatd::engine::{self, Door, Listener, Parts, SlowPolicy, Worker};
 use chatd::hub::{Bells, Hub};
 use chatd::time::Monotonic;
 use chatd::uring::{Doorbell, Options, Uring};
@@ -130,7 +130,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         hub: Arc::new(Hub::new(hub, RandomState::new())),
         bells: Arc::new(NoBells),
         stats: Arc::new(WorkerStats::default()),
-        seats: Arc::new(Seats::new(100)),
+        door: Arc::new(Door::new(100, vec!["127.0.0.0/8".parse().expect("a network")])),
         config,
         listeners: vec![Listener { dialect: Dialect::Telnet, slow: SlowPolicy::Close }],
     };

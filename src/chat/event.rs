@@ -360,6 +360,10 @@ pub enum CloseReason {
     Foreign,
     /// There was no room for it.
     Full,
+    /// Its address had as many connections as one may have.
+    AddressFull,
+    /// Its address connected too often.
+    AddressRate,
     /// The server stopped.
     Stop,
     /// The server could not go on with it: memory was short, or a bug was caught.
@@ -368,7 +372,7 @@ pub enum CloseReason {
 
 impl CloseReason {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::EndOfFile,
         Self::Quit,
         Self::Reset,
@@ -378,6 +382,8 @@ impl CloseReason {
         Self::Flood,
         Self::Foreign,
         Self::Full,
+        Self::AddressFull,
+        Self::AddressRate,
         Self::Stop,
         Self::Internal,
     ];
@@ -395,6 +401,8 @@ impl CloseReason {
             Self::Flood => "flood",
             Self::Foreign => "foreign",
             Self::Full => "full",
+            Self::AddressFull => "address_full",
+            Self::AddressRate => "address_rate",
             Self::Stop => "stop",
             Self::Internal => "internal",
         }

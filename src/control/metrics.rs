@@ -306,7 +306,7 @@ pub(super) mod tests {
         sources.control.transcript_dropped.set(3);
         sources.control.worker_failures.set(1);
         expected.extend([
-            "chatd_rooms 0".to_owned(),
+            "chatd_rooms 1".to_owned(),
             "chatd_clients 0".to_owned(),
             "chatd_workers 2".to_owned(),
             "chatd_worker_failures_total 1".to_owned(),

@@ -20,7 +20,7 @@ use tracing::{error, info};
 
 use crate::chat::{self, Event, PeerId, PeerSet};
 use crate::config::Config;
-use crate::engine::{self, Parts, Seats, Setup};
+use crate::engine::{self, Door, Parts, Setup};
 use crate::failure::{Failure, Kind};
 use crate::hub::{Batch, Bells, Hub, Outbox};
 use crate::limits::{ACCEPT_LANES, REFUSAL_SLOTS, SLOTS_MAX, STOP_GRACE};
@@ -89,8 +89,8 @@ async fn serve(
     if let Some(listener) = opened.admin {
         control.start_admin(listener);
     }
-    let seats = Arc::new(Seats::new(opened.clients));
-    let workers = control.start_workers(opened.by_worker, workers, &seats, run)?;
+    let door = Arc::new(Door::new(opened.clients, config.trusted.clone()));
+    let workers = control.start_workers(opened.by_worker, workers, &door, run)?;
     control.serve(workers).await
 }
 
@@ -276,7 +276,7 @@ impl Control {
         &mut self,
         by_worker: Vec<Vec<Bound>>,
         config: engine::Config,
-        seats: &Arc<Seats>,
+        door: &Arc<Door>,
         run: Run,
     ) -> Result<Vec<Ready>, Failure> {
         let mut all = Vec::with_capacity(by_worker.len());
@@ -289,7 +289,7 @@ impl Control {
                 hub: Arc::clone(&self.peer.hub),
                 bells: Arc::new(self.peer.bells.clone()),
                 stats: Arc::clone(&self.sources.workers[index]),
-                seats: Arc::clone(seats),
+                door: Arc::clone(door),
                 config,
                 listeners,
             };

@@ -4,8 +4,6 @@
 //! A lane is one accept: it has a slot, a place for the other end's address, and is started again
 //! as soon as it completes.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use super::conn::{Conn, NONE, State};
 use super::token::{Key, Token};
 use super::{Timer, Worker};
@@ -13,30 +11,6 @@ use crate::chat::{CloseReason, Event, Message};
 use crate::limits::{ACCEPT_LANES, ACCEPT_PAUSE};
 use crate::time::Clock;
 use crate::uring::{Ring, errno};
-
-/// The clients of all workers together, against the operator's bound.
-#[derive(Debug)]
-pub struct Seats {
-    taken: AtomicU32,
-    max: u32,
-}
-
-impl Seats {
-    /// So many at most.
-    #[must_use]
-    pub fn new(max: u32) -> Self {
-        Self { taken: AtomicU32::new(0), max }
-    }
-
-    /// One more connection; `false` when it has to be refused. It counts either way.
-    fn enter(&self) -> bool {
-        self.taken.fetch_add(1, Ordering::Relaxed) < self.max
-    }
-
-    pub(super) fn leave(&self) {
-        self.taken.fetch_sub(1, Ordering::Relaxed);
-    }
-}
 
 #[derive(Debug)]
 pub(super) struct Lane {
@@ -119,7 +93,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn admit(&mut self, lane: u32, listener: u32, slot: u32) {
         let addr = self.ring.accepted_from(lane);
         let dialect = self.listeners[listener as usize].dialect;
-        let has_seat = self.seats.enter();
+        let greeted = self.door.enter(addr.ip(), self.now);
         self.stats.accepted.add(1);
         self.stats.connections.add(1);
         let conn = &mut self.conns[slot as usize];
@@ -128,11 +102,14 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         conn.addr = addr;
         conn.listener = listener;
         conn.decoder = dialect.decoder();
+        conn.trusted = self.door.trusts(addr.ip());
         self.start_receiving(key);
         if self.stopping {
             self.begin_close(key, CloseReason::Stop, false);
-        } else if !has_seat || self.is_full() {
-            self.refuse(key);
+        } else if self.is_full() {
+            self.refuse(key, CloseReason::Full);
+        } else if let Err(reason) = greeted {
+            self.refuse(key, reason);
         } else {
             let conn = self.id(key);
             self.batch.push(Event::Connected { conn, addr });
@@ -146,8 +123,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// Tells a newcomer why it cannot stay. The core never hears of it.
-    fn refuse(&mut self, key: Key) {
-        let reason = CloseReason::Full;
+    fn refuse(&mut self, key: Key, reason: CloseReason) {
         self.tell(key, &Message::Closing { reason });
         self.drain(key, reason);
     }

@@ -11,6 +11,7 @@
 
 use std::net::SocketAddr;
 
+use super::rate::Rate;
 use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, ConnId, Event, Message};
@@ -42,6 +43,10 @@ pub(super) struct Conn {
     pub(super) sent: (u32, u32),
     /// Since when it has been behind because its socket was full; `NEVER` when it is not.
     pub(super) stalled_since: Time,
+    /// How fast its lines came.
+    pub(super) rate: Rate,
+    /// Its rate of lines is not bounded.
+    pub(super) trusted: bool,
     /// Times in a row that its socket said it had room and had none.
     pub(super) retry_count: u8,
     /// A receive is in the kernel.
@@ -98,6 +103,8 @@ impl Conn {
             mid_line: Source::Nothing,
             sent: (0, 0),
             stalled_since: Time::NEVER,
+            rate: Rate::default(),
+            trusted: false,
             retry_count: 0,
             receiving: false,
             polling: false,
@@ -230,6 +237,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     pub(super) fn on_close(&mut self, key: Key) {
         let Some(conn) = self.conn(key) else { return self.stale() };
+        let ip = conn.addr.ip();
         let State::Closed(reason) = conn.state else {
             unreachable!("a close is started in one place")
         };
@@ -237,7 +245,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.conns.remove(key.slot as usize);
         self.stats.connections.set(self.stats.connections.read() - 1);
         self.stats.closed[reason as usize].add(1);
-        self.seats.leave();
+        self.door.leave(ip);
         self.fill_lanes();
     }
 

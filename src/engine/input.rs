@@ -11,7 +11,9 @@ use super::conn::{Conn, Held, NONE, State};
 use super::token::Key;
 use crate::chat::{CloseReason, Event, Message};
 use crate::dialect::Input;
-use crate::limits::{HELD_LEN, HELD_LEN_MAX, LINES_IN_MAX, RESUMES_MAX, SOFT_MARK_LEN};
+use crate::limits::{
+    HELD_LEN, HELD_LEN_MAX, LINE_BURST, LINE_INTERVAL, LINES_IN_MAX, RESUMES_MAX, SOFT_MARK_LEN,
+};
 use crate::time::Clock;
 use crate::uring::{BufferId, Completion, Ring, errno};
 
@@ -89,7 +91,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// were taken.
     fn read(&mut self, key: Key, bytes: &[u8]) -> usize {
         let mut taken = 0;
-        let mut lines_left = LINES_IN_MAX;
+        let mut lines_left = self.lines_allowed(key);
         while taken < bytes.len() && lines_left > 0 && self.may_read(key) {
             let mut answers = std::mem::take(&mut self.answers);
             let (count, ending) = self.decode(key, &bytes[taken..], &mut lines_left, &mut answers);
@@ -107,6 +109,16 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         taken
     }
 
+    /// How many lines the client may send now. What is over that is not read, never dropped.
+    fn lines_allowed(&self, key: Key) -> u32 {
+        match self.conn(key) {
+            Some(Conn { trusted: false, rate, .. }) => {
+                rate.allowed(self.now, LINE_BURST, LINE_INTERVAL).min(LINES_IN_MAX)
+            }
+            _ => LINES_IN_MAX,
+        }
+    }
+
     fn decode(
         &mut self,
         key: Key,
@@ -115,9 +127,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         answers: &mut Vec<u8>,
     ) -> (usize, Option<CloseReason>) {
         let (id, dialect) = (self.id(key), self.dialect(key));
-        let Self { conns, batch, stats, .. } = self;
+        let Self { conns, batch, stats, now, .. } = self;
+        let Conn { decoder, rate, .. } = &mut conns[key.slot as usize];
         let mut ending = None;
-        let count = conns[key.slot as usize].decoder.decode(bytes, &mut |input| {
+        let count = decoder.decode(bytes, &mut |input| {
             match input {
                 Input::Line(text) => batch.push(Event::Line { conn: id, text }),
                 Input::LineTooLong => batch.push(Event::LineTooLong { conn: id }),
@@ -126,8 +139,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 Input::EndlessLine => ending = Some(CloseReason::EndlessLine),
                 Input::Foreign => ending = Some(CloseReason::Foreign),
             }
-            if matches!(input, Input::Line(_) | Input::LineTooLong) {
+            // An "are you there" asks for an answer as a line does.
+            if matches!(input, Input::Line(_) | Input::LineTooLong | Input::AreYouThere) {
                 stats.lines_in.add(1);
+                rate.spend(1, *now, LINE_INTERVAL);
                 *lines_left -= 1;
             }
             let stop = *lines_left == 0 || batch.is_full() || answers.len() >= ANSWER_LEN;
@@ -146,6 +161,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         !self.hub_hold
             && !self.batch.is_full()
             && !self.pool.is_short()
+            && self.lines_allowed(key) > 0
             && self.private_len(conn.private) < SOFT_MARK_LEN
             && !self.in_held_room(conn)
     }

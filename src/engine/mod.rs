@@ -23,18 +23,20 @@ use crate::uring::{self, Completion, Doorbell, Ring, Uring, Wait};
 mod accept;
 mod apply;
 mod conn;
+mod door;
 mod fanout;
 pub mod feed;
 mod input;
 mod output;
 pub mod pool;
+mod rate;
 mod shared_texts;
 mod slow;
 pub mod stats;
 mod timer;
 pub mod token;
 
-pub use accept::Seats;
+pub use door::Door;
 
 use accept::Lane;
 use conn::Conn;
@@ -88,8 +90,8 @@ pub struct Parts {
     pub bells: Arc<dyn Bells + Send + Sync>,
     /// Where it counts.
     pub stats: Arc<WorkerStats>,
-    /// The clients of all workers.
-    pub seats: Arc<Seats>,
+    /// Who may come in.
+    pub door: Arc<Door>,
     /// The rest.
     pub config: Config,
     /// How the clients of each listener are treated, in the order of the ring's listeners.
@@ -201,7 +203,7 @@ pub struct Worker<R, C> {
     hub: Arc<Hub>,
     bells: Arc<dyn Bells + Send + Sync>,
     stats: Arc<WorkerStats>,
-    seats: Arc<Seats>,
+    door: Arc<Door>,
     config: Config,
     listeners: Vec<Listener>,
     /// The instant of the present turn.
@@ -267,7 +269,7 @@ pub struct Worker<R, C> {
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// A worker that accepts from its first turn on.
     pub fn new(parts: Parts, mut ring: R, clock: C) -> Self {
-        let Parts { peer, hub, bells, stats, seats, config, listeners } = parts;
+        let Parts { peer, hub, bells, stats, door, config, listeners } = parts;
         let slot_count = slot_count(&config) as usize;
         let shared_texts = SharedTexts::write(ring.memory());
         let lanes = accept::lanes(listeners.len());
@@ -280,7 +282,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             hub,
             bells,
             stats,
-            seats,
+            door,
             config,
             listeners,
             conns: Slab::with_capacity(slot_count),

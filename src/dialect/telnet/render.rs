@@ -125,6 +125,8 @@ fn closing(out: &mut Vec<u8>, reason: CloseReason) {
         CloseReason::Flood => "You sent faster than the server could take it. Goodbye",
         CloseReason::Foreign => "This is a chat server: telnet or nc, please",
         CloseReason::Full => "The server is full. Try again later",
+        CloseReason::AddressFull => "Too many connections from your address. Close one first",
+        CloseReason::AddressRate => "Too many connections from your address. Try again in a minute",
         CloseReason::Stop => "The server is stopping. Goodbye",
         CloseReason::Internal => "The server made a mistake and must close this. Goodbye",
         CloseReason::EndOfFile | CloseReason::Quit | CloseReason::Reset | CloseReason::TimedOut => {
