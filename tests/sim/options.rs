@@ -19,6 +19,8 @@ pub(crate) struct Options {
     pub(crate) clients_max: u32,
     /// Connections all workers hold.
     pub(crate) seats: u32,
+    /// Clients are exempt from the limits for each address and from the rate of lines.
+    pub(crate) trusted: bool,
     pub(crate) pace: Duration,
     /// How often, in one step, a client does something.
     pub(crate) activity: u64,
@@ -80,6 +82,7 @@ impl Options {
             policies,
             clients_max: if crowded { 3 } else { 64 },
             seats: if rng.chance(100) { 4 } else { 1_000 },
+            trusted: rng.chance(850),
             pace: Duration::from_micros(*rng.pick(&[0, 1_000, 10_000])),
             activity: rng.between(200, 950),
             long_lines: *rng.pick(&[0, 50, 900]),

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chatd::chat::{self, CloseReason, Event, PeerId, PeerSet};
 use chatd::dialect::Dialect;
 use chatd::engine::stats::WorkerStats;
-use chatd::engine::{self, Listener, Seats, SlowPolicy, Worker};
+use chatd::engine::{self, Door, Listener, SlowPolicy, Worker};
 use chatd::hub::{Batch, Bells, Hub, Outbox};
 use chatd::limits::ACCEPT_LANES;
 use chatd::time::{Clock, Time};
@@ -29,10 +29,14 @@ const TURNS_MAX: u64 = 400_000;
 /// By then everybody who never reads is gone: twice the bound on age and half a second under `Skip`,
 /// and what a late ring adds.
 const SETTLE: u64 = 25_000 * MS;
+/// For clients whose lines wait for their rate as well.
+const SETTLE_UNTRUSTED: u64 = 120_000 * MS;
 /// Time goes slowly then, so that there are turns enough for all that is left.
 const SETTLE_STEP_US: u64 = 200;
 /// How long clients are given to read when the server stops.
 const DRAIN: Duration = Duration::from_secs(3);
+/// By when it has stopped.
+const STOP: u64 = 13_000 * MS;
 const STEPS_PER_JUDGEMENT: u64 = 16;
 
 /// The clock that everyone shares.
@@ -85,8 +89,7 @@ pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, verbose: bool) -> u64 {
         world.leave();
     }
     world.stop();
-    let hash = world.net.borrow().trace.hash;
-    hash
+    world.net.borrow().trace.hash
 }
 
 impl World {
@@ -102,7 +105,9 @@ impl World {
             clients_max: 16,
         };
         let hub = Arc::new(Hub::new(config, std::hash::RandomState::new()));
-        let seats = Arc::new(Seats::new(options.seats));
+        let network = "10.0.0.0/8".parse().expect("a network");
+        let trusted = if options.trusted { vec![network] } else { Vec::new() };
+        let door = Arc::new(Door::new(options.seats, trusted));
         let mut world = Self {
             rng: rng.fork(),
             net,
@@ -119,7 +124,7 @@ impl World {
             options,
         };
         for index in 0..world.options.worker_count {
-            let seat = world.make_worker(index, &seats, sabotage, rng.fork());
+            let seat = world.make_worker(index, &door, sabotage, rng.fork());
             world.workers.push(seat);
         }
         world
@@ -128,7 +133,7 @@ impl World {
     fn make_worker(
         &self,
         index: usize,
-        seats: &Arc<Seats>,
+        door: &Arc<Door>,
         sabotage: Option<Sabotage>,
         rng: Rng,
     ) -> Seat {
@@ -157,7 +162,7 @@ impl World {
             hub: Arc::clone(&self.hub),
             bells: Arc::clone(&self.bells) as Arc<dyn Bells + Send + Sync>,
             stats: Arc::clone(&stats),
-            seats: Arc::clone(seats),
+            door: Arc::clone(door),
             config,
             listeners: self.options.policies.iter().map(listener).collect(),
         };
@@ -188,7 +193,11 @@ impl World {
         for client in &mut self.clients {
             client.settle(&mut self.net.borrow_mut());
         }
-        self.rest(SETTLE);
+        self.rest(self.settle_time());
+    }
+
+    fn settle_time(&self) -> u64 {
+        if self.options.trusted { SETTLE } else { SETTLE_UNTRUSTED }
     }
 
     /// Everybody goes; the core and the workers must be empty then.
@@ -196,7 +205,7 @@ impl World {
         for client in &mut self.clients {
             client.go(&mut self.oracle, &mut self.net.borrow_mut(), &mut self.rng);
         }
-        self.rest(SETTLE);
+        self.rest(self.settle_time());
         let (clients, rooms) = self.hub.inspect(|chat| (chat.client_count(), chat.room_count()));
         assert_eq!((clients, rooms), (0, 1), "clients and rooms the core still knows");
         for (index, seat) in self.workers.iter().enumerate() {
@@ -212,7 +221,7 @@ impl World {
         let mut batch = Batch::default();
         batch.push(Event::Stop);
         self.exchange(&mut batch);
-        let until = self.now() + (DRAIN.as_nanos() as u64) + 10_000 * MS;
+        let until = self.now() + STOP;
         while self.workers.iter().any(|seat| seat.running) {
             assert!(self.now() < until, "a worker does not stop");
             self.step(true);
@@ -413,7 +422,7 @@ impl World {
     }
 
     fn may_refuse(&self) -> bool {
-        self.options.clients_max < 64 || self.options.seats < 1_000
+        self.options.clients_max < 64 || self.options.seats < 1_000 || !self.options.trusted
     }
 
     fn check_ended(&self, client: &Client, socket: &Socket) {
