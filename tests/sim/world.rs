@@ -72,6 +72,8 @@ pub(crate) struct World {
     outbox: Outbox,
     turns: u64,
     steps: u64,
+    /// Nobody reads slowly any more.
+    settled: bool,
 }
 
 /// Runs a seed to its end; panics where something is wrong. Returns the hash of all that happened.
@@ -121,6 +123,7 @@ impl World {
             outbox: Outbox::default(),
             turns: 0,
             steps: 0,
+            settled: false,
             options,
         };
         for index in 0..world.options.worker_count {
@@ -188,6 +191,7 @@ impl World {
 
     /// Nobody does anything new, until all that was owed must have been sent.
     fn settle(&mut self) {
+        self.settled = true;
         self.options.starved = None;
         self.options.time_step_us = self.options.time_step_us.min(SETTLE_STEP_US);
         for client in &mut self.clients {
@@ -303,8 +307,8 @@ impl World {
     fn jump(&mut self) {
         let next = (0..self.workers.len()).filter_map(|worker| self.wakes_at(worker)).min();
         let mut net = self.net.borrow_mut();
-        // Never so far that a client who reads would seem not to.
-        let far = net.now + 20 * MS;
+        // Those who read slowly must not be passed over; later everybody has read what there is.
+        let far = net.now + if self.settled { 1_000 * MS } else { 20 * MS };
         net.now = next.unwrap_or(far).clamp(net.now, far);
     }
 
