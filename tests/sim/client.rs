@@ -143,10 +143,11 @@ impl Client {
 
     fn change_reading(&mut self, rng: &mut Rng) {
         self.always_prompt = false;
-        self.reading = match rng.below(4) {
+        self.reading = match rng.below(5) {
             0 => Reading::Promptly,
             1 => Reading::Never,
-            2 => Reading::Slowly { len: 1, pause: rng.between(1, 9_000) * 1_000_000 },
+            2 => Reading::Slowly { len: usize::MAX, pause: rng.between(0, 20_000) * 1_000_000 },
+            3 => Reading::Slowly { len: 1, pause: rng.between(1, 9_000) * 1_000_000 },
             _ => Reading::Slowly { len: rng.below(400) + 1, pause: rng.between(0, 30) * 1_000_000 },
         };
     }

@@ -12,6 +12,8 @@ use crate::rng::Rng;
 pub(crate) struct Options {
     pub(crate) worker_count: usize,
     pub(crate) client_count: usize,
+    /// How often one of them comes, in one step.
+    pub(crate) arrivals: u64,
     pub(crate) step_count: u64,
     /// The policy of each listener.
     pub(crate) policies: Vec<SlowPolicy>,
@@ -67,20 +69,24 @@ pub(crate) struct Faults {
 
 impl Options {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        let worker_count = rng.below(4) + 1;
+        // A crowd on one worker: its sweeps take more than a turn. Not so large that rooms would sum
+        // up who comes and goes.
+        let crowd = rng.chance(100);
+        let worker_count = if crowd { 1 } else { rng.below(4) + 1 };
         let both = [SlowPolicy::Close, SlowPolicy::Skip];
         let policies = match rng.below(3) {
             0 => vec![SlowPolicy::Close],
             1 => vec![SlowPolicy::Skip],
             _ => both.to_vec(),
         };
-        let crowded = rng.chance(150);
+        let full = !crowd && rng.chance(150);
         Self {
             worker_count,
-            client_count: rng.below(18) + 3,
+            client_count: if crowd { rng.below(20) + 40 } else { rng.below(18) + 3 },
+            arrivals: if crowd { 500 } else { 100 },
             step_count: rng.between(150, 600),
             policies,
-            clients_max: if crowded { 3 } else { 64 },
+            clients_max: if full { 3 } else { 64 },
             seats: if rng.chance(100) { 4 } else { 1_000 },
             trusted: rng.chance(850),
             pace: Duration::from_micros(*rng.pick(&[0, 1_000, 10_000])),
@@ -90,7 +96,7 @@ impl Options {
             departures: *rng.pick(&[0, 5, 30]),
             leave_first: rng.chance(500),
             starved: rng.chance(250).then(|| rng.below(worker_count)),
-            time_step_us: *rng.pick(&[20, 200, 5_000]),
+            time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
             ring: Faults::draw(rng),
         }
     }

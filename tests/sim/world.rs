@@ -178,7 +178,9 @@ impl World {
     /// Clients come, talk, stop reading, and go.
     fn live(&mut self) {
         for _ in 0..self.options.step_count {
-            if self.clients.len() < self.options.client_count && self.rng.chance(100) {
+            if self.clients.len() < self.options.client_count
+                && self.rng.chance(self.options.arrivals)
+            {
                 self.connect();
             }
             if self.rng.chance(self.options.activity) {
