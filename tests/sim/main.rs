@@ -25,8 +25,12 @@ const SHARDS: u64 = 4;
 /// Seeds within which a sabotage must be noticed.
 const SABOTAGED_SEEDS: u64 = 40;
 
-/// Seeds that once failed.
-const REGRESSIONS: &[u64] = &[];
+/// Seeds that fail without a repair that was made, each seen to.
+const REGRESSIONS: &[u64] = &[
+    // Two sends to one connection in a batch.
+    0, 1, // The reason why a client is sent away stood before its last replies.
+    10, 13,
+];
 
 fn environment(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
@@ -38,7 +42,7 @@ fn run(seed: u64) -> u64 {
     let verbose = environment("SIM_TRACE").is_some();
     let result = catch_unwind(AssertUnwindSafe(|| world::run(seed, None, verbose)));
     result.unwrap_or_else(|_| {
-        panic!("seed {seed} failed: SIM_SEED={seed} cargo test --test sim -- replay --nocapture")
+        panic!("seed {seed} failed: SIM_SEED={seed} cargo test --test sim -- --exact replay --nocapture")
     })
 }
 
