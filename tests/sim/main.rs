@@ -25,12 +25,9 @@ const SHARDS: u64 = 4;
 /// Seeds within which a sabotage must be noticed.
 const SABOTAGED_SEEDS: u64 = 40;
 
-/// Seeds that fail without a repair that was made, each seen to.
-const REGRESSIONS: &[u64] = &[
-    // Two sends to one connection in a batch.
-    0, 1, // The reason why a client is sent away stood before its last replies.
-    10, 13,
-];
+/// Seeds that fail without a repair that was made, each seen to: two sends to one connection in a
+/// batch (0, 1); the reason why a client is sent away stood before its last replies (10, 13).
+const REGRESSIONS: &[u64] = &[0, 1, 10, 13];
 
 fn environment(name: &str) -> Option<u64> {
     let value = std::env::var(name).ok()?;
