@@ -100,6 +100,18 @@ impl Options {
             ring: Faults::draw(rng),
         }
     }
+
+    /// Whether a reader who takes all there is at once can never fall behind: sockets are full only
+    /// when they are, it is heard soon that they are not, and no worker is late. One that is late
+    /// may find more to send than a reader may be behind, and then closes those whose sockets are
+    /// too small for all of it.
+    pub(crate) fn is_kind_to_readers(&self) -> bool {
+        let faults = &self.ring;
+        let is_soon = faults.late == 0 || faults.late_us <= 50;
+        let is_certain = faults.send_again == 0 && faults.send_no_memory == 0;
+        let is_large = faults.send_capacity_min >= 4_096;
+        is_soon && is_certain && is_large && self.starved.is_none()
+    }
 }
 
 impl Faults {
@@ -128,14 +140,6 @@ impl Faults {
             send_capacity_min: capacity_min,
             send_capacity_max: capacity_max,
         }
-    }
-
-    /// Whether a reader who takes all there is at once can never fall behind: sockets are full only
-    /// when they are, and it is heard soon that they are not.
-    pub(crate) fn is_kind_to_readers(&self) -> bool {
-        let is_soon = self.late == 0 || self.late_us <= 50;
-        let is_certain = self.send_again == 0 && self.send_no_memory == 0;
-        is_soon && is_certain && self.send_capacity_min >= 4_096
     }
 }
 

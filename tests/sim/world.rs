@@ -194,7 +194,6 @@ impl World {
     /// Nobody does anything new, until all that was owed must have been sent.
     fn settle(&mut self) {
         self.settled = true;
-        self.options.starved = None;
         self.options.time_step_us = self.options.time_step_us.min(SETTLE_STEP_US);
         for client in &mut self.clients {
             client.settle(&mut self.net.borrow_mut());
@@ -294,6 +293,7 @@ impl World {
             }
         }
         if let Some(starved) = self.options.starved
+            && !self.settled
             && !self.rng.chance(20)
         {
             due.retain(|worker| *worker != starved);
@@ -405,7 +405,7 @@ impl World {
             self.is_healthy(client, &net.sockets[client.socket])
         };
         self.oracle.assert_directs(is_healthy);
-        let kind = self.options.ring.is_kind_to_readers();
+        let kind = self.options.is_kind_to_readers();
         if kind && self.clients.iter().all(|client| client.always_prompt) {
             for seat in &self.workers {
                 assert_eq!(seat.stats.closed[CloseReason::Slow as usize].read(), 0, "slow");
@@ -415,7 +415,7 @@ impl World {
 
     /// Whether the client must have everything and be connected still.
     fn is_healthy(&self, client: &Client, socket: &Socket) -> bool {
-        let may_be_slow = !client.always_prompt || !self.options.ring.is_kind_to_readers();
+        let may_be_slow = !client.always_prompt || !self.options.is_kind_to_readers();
         let is_refused = !self.oracle.was_let_in(client.person) && self.may_refuse();
         !(client.left
             || client.finished
@@ -432,7 +432,6 @@ impl World {
     }
 
     fn check_ended(&self, client: &Client, socket: &Socket) {
-        let faults = &self.options.ring;
         if socket.is_broken() || client.left {
             return;
         }
@@ -443,7 +442,7 @@ impl World {
             let full_for = socket.full_since.map_or(0, |since| self.now() - since);
             assert!(!same_room || full_for < SETTLE - 1_000 * MS, "{client:?} is never closed");
         }
-        let certain = client.always_prompt && faults.is_kind_to_readers();
+        let certain = client.always_prompt && self.options.is_kind_to_readers();
         if client.finished && is_in && certain && !client.is_foul {
             assert!(socket.ending.is_some(), "{client:?} has finished and is not closed");
             if !self.oracle.has_quit(client.person) {
