@@ -31,6 +31,9 @@ pub(super) struct Sent {
     source: Source,
     /// The cursor before it.
     from: u64,
+    /// Whether it began in the middle of a line. Where the rest of a room's line was put into the
+    /// connection's own feed, that feed does not know.
+    begun: bool,
     line_count: u32,
 }
 
@@ -167,7 +170,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let from = private.cursor;
         let stretch = private.feed.stretch(from)?;
         private.cursor += u64::from(stretch.piece.len);
-        self.send(Sent { key, source: Source::Private, from, line_count: 0 }, stretch)
+        self.send(Sent { key, source: Source::Private, from, begun: false, line_count: 0 }, stretch)
     }
 
     /// Sends a member what it has not been sent of a room, to the end of a chunk or to a line of
@@ -189,7 +192,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         };
         let (key, from) = (subscription.conn, subscription.cursor);
         subscription.cursor += u64::from(stretch.piece.len);
-        self.send(Sent { key, source: Source::Room(index), from, line_count: 0 }, stretch)
+        self.send(
+            Sent { key, source: Source::Room(index), from, begun: false, line_count: 0 },
+            stretch,
+        )
     }
 
     fn send(&mut self, sent: Sent, stretch: Stretch) -> Option<u32> {
@@ -197,8 +203,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let conn = &mut self.conns[sent.key.slot as usize];
         debug_assert_ne!(conn.sent.0, self.batch_number, "one send a connection in a batch");
         conn.sent = (self.batch_number, place);
-        conn.mid_line = Source::Nothing;
-        self.sent.push(Sent { line_count: stretch.line_count, ..sent });
+        let begun = std::mem::replace(&mut conn.mid_line, Source::Nothing) != Source::Nothing;
+        self.sent.push(Sent { begun, line_count: stretch.line_count, ..sent });
         let token = Token::Send(sent.key).encode();
         self.ring.send(sent.key.slot, stretch.piece.start, stretch.piece.len, token);
         self.stats.sends.add(1);
@@ -346,7 +352,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             }
             Source::Nothing => unreachable!("a send has a source"),
         };
-        let mid_line = feed.rest_of_line(cursor).is_some();
+        let unmoved = sent.begun && cursor == sent.from;
+        let mid_line = unmoved || feed.rest_of_line(cursor).is_some();
         self.sent[place as usize].line_count = feed.line_count(sent.from, cursor);
         if mid_line {
             self.conns[sent.key.slot as usize].mid_line = sent.source;

@@ -1,0 +1,256 @@
+//! The fake clients: what they type, how they read, how they go.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use crate::net::{Net, SocketId};
+use crate::options::Options;
+use crate::oracle::{Oracle, PersonId, Said};
+use crate::rng::Rng;
+
+const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
+const ROOMS: [&str; 4] = ["lobby", "stoa", "agora", "garden"];
+
+/// How a client takes what it is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// All of it at once.
+    Promptly,
+    /// So many bytes, then nothing for so long.
+    Slowly {
+        len: usize,
+        pause: u64,
+    },
+    Never,
+}
+
+#[derive(Debug)]
+pub(crate) struct Client {
+    pub(crate) person: PersonId,
+    pub(crate) socket: SocketId,
+    pub(crate) reading: Reading,
+    /// It always read promptly.
+    pub(crate) always_prompt: bool,
+    /// Typed, and not on its way yet.
+    typed: VecDeque<u8>,
+    read_again_at: u64,
+    /// It sends no more, but reads on.
+    pub(crate) finished: bool,
+    /// It cut itself short, or is gone.
+    pub(crate) left: bool,
+    /// It did something that the server must close it for.
+    pub(crate) is_foul: bool,
+    sequence: u64,
+}
+
+impl Client {
+    pub(crate) fn new(person: PersonId, socket: SocketId) -> Self {
+        Self {
+            person,
+            socket,
+            reading: Reading::Promptly,
+            always_prompt: true,
+            typed: VecDeque::new(),
+            read_again_at: 0,
+            finished: false,
+            left: false,
+            is_foul: false,
+            sequence: 0,
+        }
+    }
+
+    /// One thing at random.
+    pub(crate) fn act(
+        &mut self,
+        options: &Options,
+        oracle: &mut Oracle,
+        net: &mut Net,
+        rng: &mut Rng,
+    ) {
+        if self.left || self.finished {
+            return;
+        }
+        if rng.chance(options.departures) {
+            return self.depart(net, rng);
+        }
+        if rng.chance(options.slow_readers / 20) {
+            self.change_reading(rng);
+        }
+        if self.typed.len() < 8_000 {
+            for _ in 0..=rng.below(4) * rng.below(2) {
+                self.type_line(options, oracle, rng);
+            }
+        }
+        let len = match rng.below(4) {
+            0 => 1,
+            1 => rng.below(30),
+            _ => self.typed.len(),
+        };
+        self.write(len, net);
+    }
+
+    fn depart(&mut self, net: &mut Net, rng: &mut Rng) {
+        match rng.below(5) {
+            0 => {
+                net.sockets[self.socket].break_off(libc::ECONNRESET);
+                self.left = true;
+            }
+            1 => {
+                net.sockets[self.socket].leave();
+                self.left = true;
+            }
+            // In the middle of a line, perhaps.
+            2 => {
+                net.sockets[self.socket].finish();
+                self.finished = true;
+                self.left = !self.typed.is_empty();
+            }
+            _ => self.finish(net),
+        }
+    }
+
+    /// Writes all it typed, and the end.
+    pub(crate) fn finish(&mut self, net: &mut Net) {
+        self.flush(net);
+        net.sockets[self.socket].finish();
+        self.finished = true;
+    }
+
+    /// Closes, one way or another.
+    pub(crate) fn go(&mut self, oracle: &mut Oracle, net: &mut Net, rng: &mut Rng) {
+        if self.left || self.finished {
+            return;
+        }
+        if rng.chance(400) {
+            self.enter(Said::Quit, b"/quit".to_vec(), oracle, rng);
+            self.flush(net);
+        } else if rng.chance(600) {
+            self.finish(net);
+        } else {
+            self.left = true;
+            net.sockets[self.socket].leave();
+        }
+    }
+
+    pub(crate) fn flush(&mut self, net: &mut Net) {
+        self.write(self.typed.len(), net);
+    }
+
+    fn write(&mut self, len: usize, net: &mut Net) {
+        let len = len.min(self.typed.len());
+        net.sockets[self.socket].write(self.typed.drain(..len));
+    }
+
+    fn change_reading(&mut self, rng: &mut Rng) {
+        self.always_prompt = false;
+        self.reading = match rng.below(5) {
+            0 => Reading::Promptly,
+            1 => Reading::Never,
+            2 => Reading::Slowly { len: usize::MAX, pause: rng.between(0, 20_000) * 1_000_000 },
+            3 => Reading::Slowly { len: 1, pause: rng.between(1, 9_000) * 1_000_000 },
+            _ => Reading::Slowly { len: rng.below(400) + 1, pause: rng.between(0, 30) * 1_000_000 },
+        };
+    }
+
+    /// Takes what there is, its own way; returns what it got.
+    pub(crate) fn read(&mut self, net: &mut Net) -> Vec<u8> {
+        let now = net.now;
+        if self.left || now < self.read_again_at {
+            return Vec::new();
+        }
+        let len = match self.reading {
+            Reading::Promptly => usize::MAX,
+            Reading::Slowly { len, pause } => {
+                self.read_again_at = now + pause;
+                len
+            }
+            Reading::Never => return Vec::new(),
+        };
+        net.sockets[self.socket].read(len).collect()
+    }
+
+    /// Stops reading slowly; who never reads goes on like that.
+    pub(crate) fn settle(&mut self, net: &mut Net) {
+        self.read_again_at = 0;
+        if self.reading != Reading::Never {
+            self.reading = Reading::Promptly;
+        }
+        if !self.finished && !self.left {
+            self.flush(net);
+        }
+    }
+
+    fn type_line(&mut self, options: &Options, oracle: &mut Oracle, rng: &mut Rng) {
+        let id = self.person;
+        let sequence = self.sequence;
+        self.sequence += 1;
+        let (said, bytes) = match rng.below(40) {
+            0 | 1 => {
+                let name = (*rng.pick(&NICKS)).to_owned();
+                (Said::Nick(name.clone()), format!("/nick {name}"))
+            }
+            2..=4 => {
+                let room = (*rng.pick(&ROOMS)).to_owned();
+                (Said::Join(room.clone()), format!("/join {room}"))
+            }
+            5 => (Said::Leave, "/leave".to_owned()),
+            6..=8 => {
+                let to = (*rng.pick(&NICKS)).to_owned();
+                let text = format!("d{id}.{sequence}");
+                let line = format!("/msg {to} {text}");
+                (Said::Msg { to, text }, line)
+            }
+            9 => (Said::Who, "/who".to_owned()),
+            10 => (Said::Rooms, "/rooms".to_owned()),
+            11 => (Said::Help, "/help".to_owned()),
+            12 => (Said::Unknown("what".to_owned()), "/what".to_owned()),
+            13 => (Said::TooLong, "x".repeat(rng.below(2_000) + 1_025)),
+            14 => (Said::Empty, String::new()),
+            15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
+            16 if rng.chance(50) => {
+                self.is_foul = true;
+                return self.typed.extend([b'e'; 5_000]);
+            }
+            _ => {
+                let mut line = format!("m{id}.{sequence}");
+                if rng.chance(options.long_lines) {
+                    line += &format!(" {}", "y".repeat(rng.below(900)));
+                }
+                (Said::Line(line.clone()), line)
+            }
+        };
+        self.enter(said, bytes.into_bytes(), oracle, rng);
+    }
+
+    /// Types a line and its end, perhaps with telnet commands in it.
+    fn enter(&mut self, said: Said, bytes: Vec<u8>, oracle: &mut Oracle, rng: &mut Rng) {
+        if self.is_foul {
+            return;
+        }
+        let place = rng.below(bytes.len() + 1);
+        self.typed.extend(&bytes[..place]);
+        match rng.below(30) {
+            0 => {
+                oracle.asked_here(self.person);
+                self.typed.extend([255, 246]);
+            }
+            1 => self.typed.extend([255, 241]),
+            2 => {
+                let option = *rng.pick(&[1, 3, 24, 31]);
+                oracle.asked_option(self.person, [255, 252, option]);
+                self.typed.extend([255, 253, option]);
+            }
+            _ => {}
+        }
+        self.typed.extend(&bytes[place..]);
+        let ends: [&[u8]; 4] = [b"\n", b"\r\n", b"\r\0", b"\n"];
+        self.typed.extend(*rng.pick(&ends));
+        oracle.wrote(self.person, said);
+    }
+}
+
+/// The address of a client: no two are the same.
+pub(crate) fn address(number: usize) -> SocketAddr {
+    let port = u16::try_from(20_000 + number).expect("a few clients");
+    SocketAddr::from(([10, 0, 0, 1], port))
+}

@@ -1,0 +1,149 @@
+//! What a seed decides about its run. Each fault is switched off in half of the runs, so that every
+//! fault also meets its neighbours' absence.
+
+use std::time::Duration;
+
+use chatd::engine::SlowPolicy;
+
+use crate::rng::Rng;
+
+/// A run. Rates are per thousand.
+#[derive(Clone, Debug)]
+pub(crate) struct Options {
+    pub(crate) worker_count: usize,
+    pub(crate) client_count: usize,
+    /// How often one of them comes, in one step.
+    pub(crate) arrivals: u64,
+    pub(crate) step_count: u64,
+    /// The policy of each listener.
+    pub(crate) policies: Vec<SlowPolicy>,
+    /// Connections a worker holds.
+    pub(crate) clients_max: u32,
+    /// Connections all workers hold.
+    pub(crate) seats: u32,
+    /// Clients are exempt from the limits for each address and from the rate of lines.
+    pub(crate) trusted: bool,
+    pub(crate) pace: Duration,
+    /// How often, in one step, a client does something.
+    pub(crate) activity: u64,
+    /// How many of the lines are long.
+    pub(crate) long_lines: u64,
+    /// How many clients do not read promptly.
+    pub(crate) slow_readers: u64,
+    /// How often a client ends its connection, in one step.
+    pub(crate) departures: u64,
+    /// Clients begin with everybody gone before the server stops.
+    pub(crate) leave_first: bool,
+    /// A worker that seldom has its turn.
+    pub(crate) starved: Option<usize>,
+    pub(crate) time_step_us: u64,
+    pub(crate) ring: Faults,
+}
+
+/// What the ring and the network do to the worker.
+#[derive(Clone, Debug)]
+pub(crate) struct Faults {
+    pub(crate) recv_buffers: u16,
+    /// Completions that one enter hands out.
+    pub(crate) reap_max: usize,
+    /// Completions that the queue holds.
+    pub(crate) queue_len: usize,
+    pub(crate) late: u64,
+    pub(crate) late_us: u64,
+    pub(crate) send_short: u64,
+    pub(crate) send_again: u64,
+    pub(crate) send_no_memory: u64,
+    pub(crate) send_reset: u64,
+    pub(crate) poll_spurious: u64,
+    pub(crate) recv_ended: u64,
+    pub(crate) recv_interrupted: u64,
+    pub(crate) recv_small: u64,
+    pub(crate) recv_reset: u64,
+    pub(crate) accept_error: u64,
+    pub(crate) cancel_race: u64,
+    pub(crate) bell_spurious: u64,
+    pub(crate) flush_early: u64,
+    pub(crate) send_capacity_min: u64,
+    pub(crate) send_capacity_max: u64,
+}
+
+impl Options {
+    pub(crate) fn draw(rng: &mut Rng) -> Self {
+        // A crowd on one worker: its sweeps take more than a turn. Not so large that rooms would sum
+        // up who comes and goes.
+        let crowd = rng.chance(100);
+        let worker_count = if crowd { 1 } else { rng.below(4) + 1 };
+        let both = [SlowPolicy::Close, SlowPolicy::Skip];
+        let policies = match rng.below(3) {
+            0 => vec![SlowPolicy::Close],
+            1 => vec![SlowPolicy::Skip],
+            _ => both.to_vec(),
+        };
+        let full = !crowd && rng.chance(150);
+        Self {
+            worker_count,
+            client_count: if crowd { rng.below(20) + 40 } else { rng.below(18) + 3 },
+            arrivals: if crowd { 500 } else { 100 },
+            step_count: rng.between(150, 600),
+            policies,
+            clients_max: if full { 3 } else { 64 },
+            seats: if rng.chance(100) { 4 } else { 1_000 },
+            trusted: rng.chance(850),
+            pace: Duration::from_micros(*rng.pick(&[0, 1_000, 10_000])),
+            activity: rng.between(200, 950),
+            long_lines: *rng.pick(&[0, 50, 900]),
+            slow_readers: *rng.pick(&[0, 0, 200, 700]),
+            departures: *rng.pick(&[0, 5, 30]),
+            leave_first: rng.chance(500),
+            starved: rng.chance(250).then(|| rng.below(worker_count)),
+            time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
+            ring: Faults::draw(rng),
+        }
+    }
+
+    /// Whether a reader who takes all there is at once can never fall behind: sockets are full only
+    /// when they are, it is heard soon that they are not, and no worker is late. One that is late
+    /// may find more to send than a reader may be behind, and then closes those whose sockets are
+    /// too small for all of it.
+    pub(crate) fn is_kind_to_readers(&self) -> bool {
+        let faults = &self.ring;
+        let is_soon = faults.late == 0 || faults.late_us <= 50;
+        let is_certain = faults.send_again == 0 && faults.send_no_memory == 0;
+        let is_large = faults.send_capacity_min >= 4_096;
+        is_soon && is_certain && is_large && self.starved.is_none()
+    }
+}
+
+impl Faults {
+    fn draw(rng: &mut Rng) -> Self {
+        let (capacity_min, capacity_max) =
+            *rng.pick(&[(32_768, 32_768), (4_096, 65_536), (200, 3_000), (16, 200)]);
+        Self {
+            recv_buffers: *rng.pick(&[4, 16, 64]),
+            reap_max: *rng.pick(&[3, 20, 1_000]),
+            queue_len: *rng.pick(&[8, 64, 16_384]),
+            late: rate(rng, 400),
+            late_us: *rng.pick(&[50, 2_000, 50_000]),
+            send_short: rate(rng, 300),
+            send_again: rate(rng, 200),
+            send_no_memory: rate(rng, 100),
+            send_reset: rate(rng, 4),
+            poll_spurious: rate(rng, 300),
+            recv_ended: rate(rng, 500),
+            recv_interrupted: rate(rng, 100),
+            recv_small: rate(rng, 1_000),
+            recv_reset: rate(rng, 3),
+            accept_error: rate(rng, 300),
+            cancel_race: rate(rng, 1_000),
+            bell_spurious: rate(rng, 20),
+            flush_early: rate(rng, 50),
+            send_capacity_min: capacity_min,
+            send_capacity_max: capacity_max,
+        }
+    }
+}
+
+/// Nothing in half of the runs, else anything up to `max`.
+fn rate(rng: &mut Rng, max: u64) -> u64 {
+    if rng.chance(500) { 0 } else { rng.between(1, max) }
+}

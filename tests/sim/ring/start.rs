@@ -1,0 +1,178 @@
+//! The start of operations: sends, cancels and closes are done at once, the rest waits.
+
+use chatd::uring::Completion;
+
+use super::*;
+
+impl State {
+    pub(super) fn start_all(&mut self, memory: &[u8], buffers: &mut [Vec<u8>], net: &mut Net) {
+        while let Some(Pushed { token, operation }) = self.pushed.pop_front() {
+            match operation {
+                Operation::Accept(accept) => self.start_accept(accept),
+                Operation::Recv { slot } => {
+                    let armed = self.arm(token, net.now);
+                    let slot = self.open_slot(slot);
+                    assert!(slot.recv.replace(armed).is_none(), "one receive at a time");
+                    slot.under_way += 1;
+                }
+                Operation::Send { slot, start, bytes } => {
+                    let start = start as usize;
+                    let now = &memory[start..start + bytes.len()];
+                    assert!(bytes == now, "the memory of a send changed before the enter");
+                    self.send(slot, &bytes, token, net);
+                }
+                Operation::PollOut { slot } => {
+                    let armed = self.arm(token, net.now);
+                    let slot = self.open_slot(slot);
+                    assert!(slot.poll.replace(armed).is_none(), "one poll at a time");
+                    slot.under_way += 1;
+                }
+                Operation::Cancel { target } => self.cancel(target, token, buffers, net),
+                Operation::Abort { slot } => self.open_slot(slot).abort = true,
+                Operation::Close { slot } => self.close(slot, token, net),
+                Operation::Hear => {
+                    assert!(self.hearing.replace(token).is_none(), "one wait for the bell");
+                }
+            }
+        }
+    }
+
+    pub(super) fn arm(&mut self, token: u64, now: u64) -> Armed {
+        Armed { token, not_before: self.late(now) }
+    }
+
+    pub(super) fn late(&mut self, now: u64) -> u64 {
+        let late = self.rng.chance(self.faults.late);
+        now + if late { self.rng.between(1, self.faults.late_us) * 1_000 } else { 0 }
+    }
+
+    pub(super) fn open_slot(&mut self, index: u32) -> &mut Slot {
+        let slot = &mut self.slots[index as usize];
+        assert!(matches!(slot.occupant, Occupant::Open(_)), "slot {index} is {:?}", slot.occupant);
+        slot
+    }
+
+    pub(super) fn socket(&mut self, slot: u32) -> SocketId {
+        match self.open_slot(slot).occupant {
+            Occupant::Open(socket) => socket,
+            _ => unreachable!("just asserted"),
+        }
+    }
+
+    pub(super) fn start_accept(&mut self, accept: Accept) {
+        let slot = &mut self.slots[accept.slot as usize];
+        assert_eq!(slot.occupant, Occupant::Empty, "accepts go to empty slots");
+        assert!(self.accepts.iter().all(|other| other.lane != accept.lane), "one accept a lane");
+        slot.occupant = Occupant::Reserved;
+        self.accepts.push(accept);
+    }
+
+    pub(super) fn send(&mut self, slot: u32, bytes: &[u8], token: u64, net: &mut Net) {
+        let mut id = self.socket(slot);
+        let hit = self.sabotage.is_some() && self.rng.chance(30);
+        let sabotage = self.sabotage.filter(|_| hit);
+        if sabotage == Some(Sabotage::WrongSocket) {
+            id = self.other_socket(id);
+        }
+        let bytes = if sabotage == Some(Sabotage::LastByteLost) {
+            &bytes[..bytes.len() - 1]
+        } else {
+            bytes
+        };
+        let outcome = self.send_faults(bytes.len(), id, net).and_then(|len_max| {
+            let now = net.now;
+            net.sockets[id].send(bytes, len_max, now)
+        });
+        if sabotage == Some(Sabotage::SentTwice) {
+            let now = net.now;
+            let _ = net.sockets[id].send(bytes, bytes.len(), now);
+        }
+        let result = match outcome {
+            Ok(len) => i32::try_from(len).expect("a small send"),
+            Err(errno) => -errno,
+        };
+        let facts = [self.worker as i64, slot.into(), bytes.len() as i64, result.into()];
+        net.trace.note(net.now, "send", &facts);
+        let whole = usize::try_from(result).is_ok_and(|len| len == bytes.len());
+        if !whole && sabotage != Some(Sabotage::FailureUntold) {
+            let completion = Completion { token, result, buffer: None, more: false };
+            self.failed_sends.push(completion);
+        }
+    }
+
+    pub(super) fn other_socket(&mut self, id: SocketId) -> SocketId {
+        let open = self.slots.iter().filter_map(|slot| match slot.occupant {
+            Occupant::Open(other) => Some(other),
+            _ => None,
+        });
+        let open: Vec<_> = open.filter(|other| *other != id).collect();
+        if open.is_empty() { id } else { *self.rng.pick(&open) }
+    }
+
+    /// How much of a send may leave, or why nothing does.
+    pub(super) fn send_faults(
+        &mut self,
+        len: usize,
+        id: SocketId,
+        net: &mut Net,
+    ) -> Result<usize, i32> {
+        if self.rng.chance(self.faults.send_reset) {
+            let errno = *self.rng.pick(&[libc::ECONNRESET, libc::EPIPE, libc::ETIMEDOUT]);
+            net.sockets[id].break_off(errno);
+        } else if self.rng.chance(self.faults.send_no_memory) {
+            return Err(*self.rng.pick(&[libc::ENOBUFS, libc::ENOMEM]));
+        } else if self.rng.chance(self.faults.send_again) {
+            return Err(libc::EAGAIN);
+        }
+        let short = self.rng.chance(self.faults.send_short);
+        Ok(if short { self.rng.below(len) + 1 } else { len })
+    }
+
+    pub(super) fn close(&mut self, index: u32, token: u64, net: &mut Net) {
+        let id = self.socket(index);
+        let slot = &mut self.slots[index as usize];
+        assert_eq!(slot.under_way, 0, "closed with operations under way");
+        net.sockets[id].close(slot.abort);
+        net.trace.note(net.now, "close", &[self.worker as i64, index.into(), slot.abort.into()]);
+        slot.occupant = Occupant::Closing;
+        slot.abort = false;
+        self.post(last(token, 0), Effect::Empties(index), net.now);
+    }
+
+    pub(super) fn cancel(
+        &mut self,
+        target: u64,
+        token: u64,
+        buffers: &mut [Vec<u8>],
+        net: &mut Net,
+    ) {
+        let race = self.rng.chance(self.faults.cancel_race);
+        let (now, not_found) = (net.now, last(token, -libc::ENOENT));
+        if let Some(index) = self.accepts.iter().position(|accept| accept.token == target) {
+            if race && self.accept_next(index, net) {
+                return self.post(not_found, Effect::Nothing, now);
+            }
+            let accept = self.accepts.swap_remove(index);
+            let canceled = last(target, -libc::ECANCELED);
+            return self.post(canceled, Effect::Empties(accept.slot), now);
+        }
+        let is_target = |armed: &Option<Armed>| armed.is_some_and(|armed| armed.token == target);
+        let found =
+            self.slots.iter().position(|slot| is_target(&slot.recv) || is_target(&slot.poll));
+        let Some(index) = found else {
+            return self.post(not_found, Effect::Nothing, now);
+        };
+        let index = u32::try_from(index).expect("a slot");
+        let slot = &mut self.slots[index as usize];
+        if is_target(&slot.poll) {
+            slot.poll = None;
+            let result = if race { POLLOUT } else { -libc::ECANCELED };
+            self.post(last(target, result), Effect::Ends(index), now);
+        } else if race && self.receive(index, true, buffers, net) {
+            self.post(not_found, Effect::Nothing, now);
+        } else {
+            self.slots[index as usize].recv = None;
+            self.post(last(target, -libc::ECANCELED), Effect::Ends(index), now);
+        }
+    }
+}
