@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use crate::chat::{self, Action, Chat, Event, PeerId, PeerSet, Sink};
-use crate::limits::{BATCH_EVENTS_MAX, OUTBOX_LEN_MAX};
+use crate::limits::{BATCH_EVENTS_MAX, BATCH_LEN_MAX, OUTBOX_LEN_MAX};
 use crate::time::Time;
 
 /// What wakes a peer that waits.
@@ -251,7 +251,7 @@ impl Batch {
     /// Whether it should be handed in before more is read.
     #[must_use]
     pub fn is_full(&self) -> bool {
-        self.events.len() >= BATCH_EVENTS_MAX
+        self.events.len() >= BATCH_EVENTS_MAX || self.text.len() >= BATCH_LEN_MAX
     }
 
     fn clear(&mut self) {

@@ -84,6 +84,24 @@ pub const RENDERED_LEN_MAX: usize = LINE_LEN_MAX + 2 * SHOWN_NAME_LEN_MAX + 162;
 /// 78 columns, and some room.
 pub const HELP_LEN_MAX: usize = 4096;
 
+/// The longest frame of the rid dialect, in bytes with its tags. Its text must also fit after the
+/// gate.
+pub const FRAME_LEN_MAX: usize = 4 * 1024;
+/// Lines in one frame: each is shown with its author's name to those who read lines, so that
+/// without a bound a frame of line breaks would come out many times as long.
+pub const FRAME_LINES_MAX: usize = 64;
+/// The longest frame when rendered: its text, and a name and the words around it for each line.
+pub const FRAME_RENDERED_LEN_MAX: usize =
+    FRAME_LEN_MAX + FRAME_LINES_MAX * (SHOWN_NAME_LEN_MAX + 16);
+/// Bytes of a run that is no frame, or of a frame over the limit, before a rid connection is
+/// closed. They are passed over, not kept; as generous as `COMMANDS_LEN_MAX`.
+pub const DISCARDED_LEN_MAX: usize = 1024 * 1024;
+/// Rooms a client may be in at a time, where its dialect allows several: what one client can make
+/// the core and its worker keep, about 100 bytes for each.
+pub const ROOMS_PER_CLIENT_MAX: usize = 20;
+/// Bytes of the first read of a p2p client in which its id is looked for, as its protocol has it.
+pub const ID_READ_LEN_MAX: usize = 100;
+
 /// Combining marks that may follow one character. Living scripts need up to 4; hundreds have
 /// crashed terminals (CVE-2021-27135, CVE-2021-26937).
 pub const COMBINING_MARKS_MAX: usize = 6;
@@ -101,6 +119,8 @@ pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 
 /// Events a worker collects before it hands them to the hub: as many as a turn's completions bring.
 pub const BATCH_EVENTS_MAX: usize = 4_096;
+/// Bytes of text it collects at most, and one text more: as much as that many of the longest lines.
+pub const BATCH_LEN_MAX: usize = BATCH_EVENTS_MAX * LINE_LEN_MAX;
 /// Bytes in a peer's outbox above which it counts as full: the workers then stop reading clients,
 /// an observer's lines are dropped. A mark, not an end: what the batches on their way make still
 /// goes in, at most `BATCH_EVENTS_MAX` events of each worker. Far above what a turn makes as a rule.
@@ -144,14 +164,16 @@ pub const SMALL_ROOM_LEN: usize = 64;
 /// Sends to one large room before the next has its turn.
 pub const SWEEP_SLICE: u32 = 16;
 
-/// Bytes of a chunk of a feed. More than the longest line, and a page.
-pub const CHUNK_LEN: u32 = 4_096;
+/// Bytes of a chunk of a feed: the longest frame fits, with a name on each of its lines. Memory is
+/// touched a page at a time, so that short lines cost no more than they need.
+pub const CHUNK_LEN: u32 = 8_192;
 /// Bytes of a chunk of a busy feed: what a late reader is sent at once.
 pub const LARGE_CHUNK_LEN: u32 = 32 << 10;
 const _: () = assert!(RENDERED_LEN_MAX <= CHUNK_LEN as usize);
+const _: () = assert!(FRAME_RENDERED_LEN_MAX <= CHUNK_LEN as usize);
 /// Chunks for replies at most, 2 GiB: positions in a ring's memory are 32 bits. Few connections have
 /// replies waiting at any moment.
-pub const PRIVATE_CHUNKS_MAX: u32 = 1 << 19;
+pub const PRIVATE_CHUNKS_MAX: u32 = 1 << 18;
 const _: () = assert!(
     SHARED_TEXT_LEN as u64
         + (PRIVATE_CHUNKS_MAX + ROOM_CHUNKS) as u64 * CHUNK_LEN as u64

@@ -84,15 +84,26 @@ impl PeerSet {
     }
 }
 
+/// Where a newcomer starts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// In the lobby, with a welcome.
+    Lobby,
+    /// In no room, and told nothing.
+    Nowhere,
+}
+
 /// What happened, told to the core. Texts have been through the gate (`text`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event<T> {
-    /// Somebody connected. The core answers with a welcome and a place in the lobby.
+    /// Somebody connected.
     Connected {
         /// The new connection.
         conn: ConnId,
         /// The other end, the name it goes under until it takes a nickname.
         addr: SocketAddr,
+        /// Where they start.
+        start: Start,
     },
     /// A whole line, without its end.
     Line {
@@ -100,6 +111,37 @@ pub enum Event<T> {
         conn: ConnId,
         /// At most `limits::LINE_LEN_MAX` bytes.
         text: T,
+    },
+    /// A text for a room. Who is not in the room enters it, and the text is dropped.
+    Frame {
+        /// Who wrote it.
+        conn: ConnId,
+        /// The room's name.
+        room: T,
+        /// At most `limits::FRAME_LINES_MAX` lines and `limits::FRAME_LEN_MAX` bytes. The only
+        /// text that may hold line ends: LF.
+        text: T,
+    },
+    /// The name under which the client wants to be in the lobby. Without it it cannot stay.
+    Id {
+        /// Whose.
+        conn: ConnId,
+        /// The name.
+        name: T,
+    },
+    /// A line for one person, or for all in the lobby, its author too.
+    To {
+        /// Who wrote it.
+        conn: ConnId,
+        /// The reader's name, or `all`.
+        name: T,
+        /// At most `limits::LINE_LEN_MAX` bytes.
+        text: T,
+    },
+    /// What the client sent is nothing in its dialect. Told to the core as `LineTooLong` is.
+    Invalid {
+        /// Who sent it.
+        conn: ConnId,
     },
     /// A line over the limit was refused. Told to the core so that the answer keeps its place among
     /// the other replies.
@@ -216,6 +258,14 @@ pub enum Message<T> {
         /// The line.
         text: T,
     },
+    /// To the others in a room: a text as it was framed, with all its line ends, LF. It may hold
+    /// several lines, and its last need not be ended.
+    Framed {
+        /// Its author's name.
+        author: T,
+        /// The text.
+        text: T,
+    },
     /// To the others in a room: somebody goes under another name.
     Renamed {
         /// The name before.
@@ -323,8 +373,12 @@ pub enum Message<T> {
     },
     /// No further room can be made.
     TooManyRooms,
+    /// The client is in as many rooms as it may be (`limits::ROOMS_PER_CLIENT_MAX`).
+    TooManyJoined,
     /// A line was refused for its length.
     LineTooLong,
+    /// What came is nothing in the client's dialect.
+    Invalid,
     /// So many lines of a room were passed over: the reader was too slow for them.
     Skipped {
         /// How many.
@@ -415,10 +469,20 @@ impl CloseReason {
 
 impl<T> Event<T> {
     /// The same event with its text in another form.
-    pub fn map<U>(&self, text_of: impl FnOnce(&T) -> U) -> Event<U> {
+    pub fn map<U>(&self, mut text_of: impl FnMut(&T) -> U) -> Event<U> {
         match self {
-            Self::Connected { conn, addr } => Event::Connected { conn: *conn, addr: *addr },
+            Self::Connected { conn, addr, start } => {
+                Event::Connected { conn: *conn, addr: *addr, start: *start }
+            }
             Self::Line { conn, text } => Event::Line { conn: *conn, text: text_of(text) },
+            Self::Frame { conn, room, text } => {
+                Event::Frame { conn: *conn, room: text_of(room), text: text_of(text) }
+            }
+            Self::Id { conn, name } => Event::Id { conn: *conn, name: text_of(name) },
+            Self::To { conn, name, text } => {
+                Event::To { conn: *conn, name: text_of(name), text: text_of(text) }
+            }
+            Self::Invalid { conn } => Event::Invalid { conn: *conn },
             Self::LineTooLong { conn } => Event::LineTooLong { conn: *conn },
             Self::Disconnected { conn } => Event::Disconnected { conn: *conn },
             Self::Congested { peer, room, on } => {
@@ -466,6 +530,9 @@ impl<T> Message<T> {
             Self::Said { author, text } => {
                 Message::Said { author: text_of(author), text: text_of(text) }
             }
+            Self::Framed { author, text } => {
+                Message::Framed { author: text_of(author), text: text_of(text) }
+            }
             Self::Renamed { old, new } => Message::Renamed { old: text_of(old), new: text_of(new) },
             Self::Direct { author, text } => {
                 Message::Direct { author: text_of(author), text: text_of(text) }
@@ -496,7 +563,9 @@ impl<T> Message<T> {
             Self::NoSuchRoom { name } => Message::NoSuchRoom { name: text_of(name) },
             Self::AlreadyIn { room } => Message::AlreadyIn { room: text_of(room) },
             Self::TooManyRooms => Message::TooManyRooms,
+            Self::TooManyJoined => Message::TooManyJoined,
             Self::LineTooLong => Message::LineTooLong,
+            Self::Invalid => Message::Invalid,
             Self::Skipped { lines } => Message::Skipped { lines: *lines },
             Self::Closing { reason } => Message::Closing { reason: *reason },
         }

@@ -3,8 +3,8 @@
 //! Deterministic: the same events at the same instants give the same actions, byte for byte. No
 //! sockets, no clock, no randomness, no knowledge of how a line looks on the wire.
 //!
-//! One door, `Chat::handle`. Everybody who is connected is in exactly one room. A line costs no
-//! allocation; joining, leaving and renaming cost the same in a room of three and of 10,000.
+//! One door, `Chat::handle`. Who writes lines is in exactly one room; who writes frames may be in
+//! none or in several, one for each frame's name. A line costs no allocation; joining, leaving and renaming cost the same in a room of three and of 10,000.
 #![forbid(unsafe_code)]
 
 mod command;
@@ -18,16 +18,18 @@ mod tests;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
-pub use event::{Action, CloseReason, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink};
+pub use event::{
+    Action, CloseReason, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink, Start,
+};
 pub use nick::RESERVED_NAMES;
 pub use room::{RoomNameError, validate_room_name};
 
-use crate::limits::LIST_LEN_MAX;
+use crate::limits::{LIST_LEN_MAX, ROOMS_PER_CLIENT_MAX};
 use crate::time::Time;
 use command::{Command, echo};
-use nick::{Name, is_name, is_reserved};
+use nick::{ALL, Name, is_name, is_reserved};
 use room::{LOBBY, Room, Rooms};
-use session::{SessionId, Sessions};
+use session::{Seat, SessionId, Sessions};
 
 /// What the core is made with.
 #[derive(Clone, Debug, Default)]
@@ -79,10 +81,30 @@ impl<S: BuildHasher> Chat<S> {
     /// Takes one event and gives `sink` what follows from it. `now` is never earlier than before.
     pub fn handle(&mut self, now: Time, event: Event<&str>, sink: &mut impl Sink) {
         match event {
-            Event::Connected { conn, addr } => self.connect(now, conn, addr, sink),
+            Event::Connected { conn, addr, start } => self.connect(now, conn, addr, start, sink),
             Event::Line { conn, text } => {
                 if let Some(user) = self.live(conn) {
                     self.line(now, user, text, sink);
+                }
+            }
+            Event::Frame { conn, room, text } => {
+                if let Some(user) = self.live(conn) {
+                    self.frame(now, user, room, text, sink);
+                }
+            }
+            Event::Id { conn, name } => {
+                if let Some(user) = self.live(conn) {
+                    self.identify(now, user, name, sink);
+                }
+            }
+            Event::To { conn, name, text } => {
+                if let Some(user) = self.live(conn) {
+                    self.to(user, name, text, sink);
+                }
+            }
+            Event::Invalid { conn } => {
+                if let Some(user) = self.live(conn) {
+                    self.tell(user, Message::Invalid, sink);
                 }
             }
             Event::LineTooLong { conn } => {
@@ -134,7 +156,14 @@ impl<S: BuildHasher> Chat<S> {
 
     // Coming and going.
 
-    fn connect(&mut self, now: Time, conn: ConnId, addr: SocketAddr, sink: &mut impl Sink) {
+    fn connect(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        addr: SocketAddr,
+        start: Start,
+        sink: &mut impl Sink,
+    ) {
         if self.sessions.of(conn).is_some() || !self.sessions.knows_peer(conn) {
             self.stale_count += 1;
             return;
@@ -143,21 +172,27 @@ impl<S: BuildHasher> Chat<S> {
         if let Some(before) = self.sessions.in_slot_of(conn) {
             self.forget(now, before, sink);
         }
-        let user = self.sessions.insert(conn, addr, LOBBY);
-        self.tell(user, Message::Welcome, sink);
-        self.enter(now, user, LOBBY, sink);
+        let user = self.sessions.insert(conn, addr);
+        if start == Start::Lobby {
+            self.tell(user, Message::Welcome, sink);
+            self.enter(now, user, LOBBY, sink);
+        }
     }
 
     /// The connection's worker has dropped it, or will: only the others are told.
     fn forget(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
-        self.unseat(now, user, sink);
+        while let Some(Seat { room, .. }) = self.sessions.seat(user, 0) {
+            self.unseat(now, user, room, sink);
+        }
         self.sessions.remove(user);
     }
 
-    fn quit(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
+    /// The core ends the connection, after what it has told it.
+    fn close(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
         let conn = self.sessions[user].conn;
-        self.tell(user, Message::Goodbye, sink);
-        self.leave(now, user, sink);
+        while let Some(Seat { room, .. }) = self.sessions.seat(user, 0) {
+            self.leave(now, user, room, sink);
+        }
         self.sessions.remove(user);
         sink.push(PeerSet::one(conn.peer), Action::Close { conn });
     }
@@ -166,8 +201,7 @@ impl<S: BuildHasher> Chat<S> {
         let conn = self.sessions[user].conn;
         let here = PeerSet::one(conn.peer);
         let position = self.rooms[room].add(user, conn.peer);
-        self.sessions[user].room = room;
-        self.sessions[user].position = position;
+        self.sessions.add_seat(user, Seat { room, position });
         sink.push(here, Action::Enter { conn, room });
         // Told again even to a peer that has members by our count: it may have dropped the last of
         // them, and its memory of the hold, and its word of that may still be under way.
@@ -178,22 +212,21 @@ impl<S: BuildHasher> Chat<S> {
         self.announce(now, room, Some(conn), Message::Joined { name: name.as_str() }, sink);
     }
 
-    fn leave(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
-        let session = &self.sessions[user];
-        let (conn, room) = (session.conn, session.room);
+    fn leave(&mut self, now: Time, user: SessionId, room: RoomId, sink: &mut impl Sink) {
+        let conn = self.sessions[user].conn;
         sink.push(PeerSet::one(conn.peer), Action::Leave { conn, room });
-        self.unseat(now, user, sink);
+        self.unseat(now, user, room, sink);
     }
 
-    /// Takes the user out of its room, which may be gone afterwards.
-    fn unseat(&mut self, now: Time, user: SessionId, sink: &mut impl Sink) {
+    /// Takes the user out of a room it is in, which may be gone afterwards.
+    fn unseat(&mut self, now: Time, user: SessionId, id: RoomId, sink: &mut impl Sink) {
         let session = &self.sessions[user];
-        let (conn, id, position, name) =
-            (session.conn, session.room, session.position, session.name());
+        let (conn, name) = (session.conn, session.name());
+        let seat = self.sessions.remove_seat(user, id);
         let room = &mut self.rooms[id];
         let was_held = room.is_held();
-        if let Some(moved) = room.remove(position, conn.peer) {
-            self.sessions[moved].position = position;
+        if let Some(moved) = room.remove(seat.position, conn.peer) {
+            self.sessions.move_seat(moved, seat);
         }
         self.settle_hold(id, was_held, sink);
         self.announce(now, id, None, Message::Left { name: name.as_str() }, sink);
@@ -220,27 +253,47 @@ impl<S: BuildHasher> Chat<S> {
             Command::Rooms => self.list_rooms(user, sink),
             Command::Who(name) => self.who(user, name, sink),
             Command::Msg { to, text } => self.direct(user, to, text, sink),
-            Command::Quit => self.quit(now, user, sink),
+            Command::Quit => {
+                self.tell(user, Message::Goodbye, sink);
+                self.close(now, user, sink);
+            }
             Command::Other { word, arguments } => self.other(now, user, word, arguments, sink),
             Command::Usage(form) => self.tell(user, Message::Usage { form }, sink),
         }
     }
 
     fn say(&self, user: SessionId, text: &str, sink: &mut impl Sink) {
+        let Some(room) = self.room_of(user) else { return };
         let session = &self.sessions[user];
         let name = session.name();
         let message = Message::Said { author: name.as_str(), text };
-        self.tell_room(session.room, Some(session.conn), message, sink);
+        self.tell_room(room, Some(session.conn), message, sink);
     }
 
     fn direct(&self, user: SessionId, to: &str, text: &str, sink: &mut impl Sink) {
-        let Some(reader) = self.sessions.named(to) else {
-            return self.tell(user, Message::NoSuchUser { name: echo(to) }, sink);
-        };
-        let author = self.sessions[user].name();
-        self.tell(reader, Message::Direct { author: author.as_str(), text }, sink);
-        let to = self.sessions[reader].name();
-        self.tell(user, Message::DirectSent { to: to.as_str(), text }, sink);
+        if let Some(reader) = self.deliver(user, to, text, sink) {
+            let to = self.sessions[reader].name();
+            self.tell(user, Message::DirectSent { to: to.as_str(), text }, sink);
+        }
+    }
+
+    /// Hands a direct message over; says to whom, if there is such a one.
+    fn deliver(
+        &self,
+        user: SessionId,
+        to: &str,
+        text: &str,
+        sink: &mut impl Sink,
+    ) -> Option<SessionId> {
+        let reader = self.sessions.named(to);
+        match reader {
+            None => self.tell(user, Message::NoSuchUser { name: echo(to) }, sink),
+            Some(reader) => {
+                let author = self.sessions[user].name();
+                self.tell(reader, Message::Direct { author: author.as_str(), text }, sink);
+            }
+        }
+        reader
     }
 
     /// Says whether the user has the name now.
@@ -257,36 +310,56 @@ impl<S: BuildHasher> Chat<S> {
         self.tell(user, Message::YouAre { name }, sink);
         if old.as_str() != name {
             self.sessions.rename(user, nick);
-            let (room, conn) = (self.sessions[user].room, self.sessions[user].conn);
+            let conn = self.sessions[user].conn;
             let notice = Message::Renamed { old: old.as_str(), new: name };
-            self.announce(now, room, Some(conn), notice, sink);
+            let mut index = 0;
+            while let Some(Seat { room, .. }) = self.sessions.seat(user, index) {
+                self.announce(now, room, Some(conn), notice, sink);
+                index += 1;
+            }
         }
         true
     }
 
+    /// The room that the user's lines go to: for one who writes lines the only one.
+    fn room_of(&self, user: SessionId) -> Option<RoomId> {
+        self.sessions.seat(user, 0).map(|seat| seat.room)
+    }
+
     fn join(&mut self, now: Time, user: SessionId, name: &str, sink: &mut impl Sink) {
-        let room = match self.rooms.named(name) {
-            Some(room) => room,
-            None if !is_name(name) => {
-                return self.tell(user, Message::BadName { name: echo(name) }, sink);
-            }
-            None if self.rooms.is_full() => return self.tell(user, Message::TooManyRooms, sink),
-            None => {
-                let name = Name::new(name).expect("is_name looked at its length");
-                let room = self.rooms.insert(name);
-                self.opened(room, sink);
-                room
-            }
-        };
-        self.go(now, user, room, sink);
+        match self.find_or_open(name, sink) {
+            Ok(room) => self.go(now, user, room, sink),
+            Err(refusal) => self.tell(user, refusal, sink),
+        }
+    }
+
+    /// The room of that name, made if there is none.
+    fn find_or_open<'a>(
+        &mut self,
+        name: &'a str,
+        sink: &mut impl Sink,
+    ) -> Result<RoomId, Message<&'a str>> {
+        if let Some(room) = self.rooms.named(name) {
+            return Ok(room);
+        }
+        let new = Name::new(name).filter(|_| is_name(name));
+        let new = new.ok_or(Message::BadName { name: echo(name) })?;
+        if self.rooms.is_full() {
+            return Err(Message::TooManyRooms);
+        }
+        let room = self.rooms.insert(new);
+        self.opened(room, sink);
+        Ok(room)
     }
 
     fn go(&mut self, now: Time, user: SessionId, room: RoomId, sink: &mut impl Sink) {
-        if self.sessions[user].room == room {
+        if self.sessions.is_in(user, room) {
             let room = self.rooms[room].name();
             return self.tell(user, Message::AlreadyIn { room }, sink);
         }
-        self.leave(now, user, sink);
+        if let Some(before) = self.room_of(user) {
+            self.leave(now, user, before, sink);
+        }
         self.enter(now, user, room, sink);
         let room = &self.rooms[room];
         let message = Message::YouAreIn { room: room.name(), members: room.member_count() };
@@ -310,7 +383,7 @@ impl<S: BuildHasher> Chat<S> {
 
     fn who(&self, user: SessionId, name: Option<&str>, sink: &mut impl Sink) {
         let room = match name {
-            None => self.sessions[user].room,
+            None => self.room_of(user).unwrap_or(LOBBY),
             Some(name) => match self.rooms.named(name) {
                 Some(room) => room,
                 None => return self.tell(user, Message::NoSuchRoom { name: echo(name) }, sink),
@@ -340,6 +413,44 @@ impl<S: BuildHasher> Chat<S> {
         let named = u32::try_from(LIST_LEN_MAX).expect("a list is short");
         if count > named {
             self.tell(user, Message::AndMore { count: count - named }, sink);
+        }
+    }
+
+    // Frames, ids, and lines with an address.
+
+    fn frame(&mut self, now: Time, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
+        let room = self.rooms.named(name).filter(|room| self.sessions.is_in(user, *room));
+        if let Some(room) = room {
+            let session = &self.sessions[user];
+            let author = session.name();
+            let message = Message::Framed { author: author.as_str(), text };
+            return self.tell_room(room, Some(session.conn), message, sink);
+        }
+        if self.sessions.seats(user).count() >= ROOMS_PER_CLIENT_MAX {
+            return self.tell(user, Message::TooManyJoined, sink);
+        }
+        match self.find_or_open(name, sink) {
+            Ok(room) => self.enter(now, user, room, sink),
+            Err(refusal) => self.tell(user, refusal, sink),
+        }
+    }
+
+    fn identify(&mut self, now: Time, user: SessionId, name: &str, sink: &mut impl Sink) {
+        if !self.rename(now, user, name, sink) {
+            self.close(now, user, sink);
+        } else if !self.sessions.is_in(user, LOBBY) {
+            self.enter(now, user, LOBBY, sink);
+        }
+    }
+
+    /// To everybody in the lobby, or to one person, who alone hears of it.
+    fn to(&self, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
+        if name.eq_ignore_ascii_case(ALL) {
+            let author = self.sessions[user].name();
+            let message = Message::Said { author: author.as_str(), text };
+            self.tell_room(LOBBY, None, message, sink);
+        } else {
+            self.deliver(user, name, text, sink);
         }
     }
 

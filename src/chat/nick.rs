@@ -11,9 +11,12 @@ use hashbrown::HashTable;
 
 use crate::limits::{NAME_LEN_MAX, SHOWN_NAME_LEN_MAX};
 
-/// Words that nobody may be called, whatever their case: `all` is an address of the p2p dialect,
-/// the others would let a user pass for the server.
-pub const RESERVED_NAMES: [&str; 4] = ["all", "chatd", "server", "system"];
+/// Everybody in the lobby, as an address.
+pub(super) const ALL: &str = "all";
+
+/// Words that nobody may be called, whatever their case: `all` is an address, the others would let
+/// a user pass for the server.
+pub const RESERVED_NAMES: [&str; 4] = [ALL, "chatd", "server", "system"];
 
 /// A nickname or the name of a room.
 pub(super) type Name = Inline<NAME_LEN_MAX>;

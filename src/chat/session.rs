@@ -1,9 +1,11 @@
 //! The sessions: one for each connection, found by connection and by name.
 //!
 //! A session is kept small (about 80 bytes with its places in the indexes), so that tens of
-//! thousands of idle ones cost little. Which members a room has is the room's own list; a session
+//! thousands of idle ones cost little: the first room a session is in stands in it, further ones,
+//! which few have, in a table beside. Which members a room has is the room's own list; a session
 //! knows its position there.
 
+use std::collections::HashMap;
 use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -24,16 +26,27 @@ pub(super) struct SessionId(pub(super) u32);
 pub(super) struct Session {
     /// Where it is connected.
     pub(super) conn: ConnId,
-    /// The room it is in: always one.
-    pub(super) room: RoomId,
-    /// Its position among the room's members.
-    pub(super) position: u32,
+    /// Its first seat, or `NO_SEAT`.
+    seat: Seat,
     /// Empty until one is taken.
     nick: Name,
     /// An IPv4 address is kept mapped. The scope of a link-local address is not kept.
     ip: Ipv6Addr,
     port: u16,
+    /// It has seats in `Sessions::more_seats`, and then a first one.
+    has_more: bool,
 }
+
+/// A place in a room.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Seat {
+    pub(super) room: RoomId,
+    /// Its position among the room's members.
+    pub(super) position: u32,
+}
+
+/// No room has this number (`limits::ROOMS_MAX`).
+const NO_SEAT: Seat = Seat { room: RoomId(u32::MAX), position: 0 };
 
 /// All users.
 #[derive(Debug)]
@@ -43,6 +56,8 @@ pub(super) struct Sessions<S> {
     /// empty slot takes no more than the number.
     by_conn: Box<[Vec<Option<NonZeroU32>>]>,
     by_name: NameIndex<S>,
+    /// The seats after the first of those who have several.
+    more_seats: HashMap<u32, Vec<Seat>, S>,
 }
 
 impl Session {
@@ -58,16 +73,19 @@ impl Session {
     }
 }
 
-impl<S: BuildHasher> Sessions<S> {
+impl<S: BuildHasher + Clone> Sessions<S> {
     /// No sessions, and space for `capacity`. Pages that are never used cost nothing.
     pub(super) fn new(peer_count: usize, capacity: usize, hasher: S) -> Self {
         Self {
             slab: Slab::with_capacity(capacity),
             by_conn: (0..peer_count).map(|_| Vec::new()).collect(),
-            by_name: NameIndex::with_capacity(capacity, hasher),
+            by_name: NameIndex::with_capacity(capacity, hasher.clone()),
+            more_seats: HashMap::with_hasher(hasher),
         }
     }
+}
 
+impl<S: BuildHasher> Sessions<S> {
     /// How many there are.
     pub(super) fn len(&self) -> usize {
         self.slab.len()
@@ -95,13 +113,14 @@ impl<S: BuildHasher> Sessions<S> {
         self.by_name.find(name, |number| self.slab[number as usize].name()).map(SessionId)
     }
 
-    /// Adds a session; the caller seats it in a room at once. Its peer is known and its slot free.
-    pub(super) fn insert(&mut self, conn: ConnId, addr: SocketAddr, room: RoomId) -> SessionId {
+    /// Adds a session that is in no room yet. Its peer is known and its slot free.
+    pub(super) fn insert(&mut self, conn: ConnId, addr: SocketAddr) -> SessionId {
         let ip = match addr.ip() {
             IpAddr::V4(ip) => ip.to_ipv6_mapped(),
             IpAddr::V6(ip) => ip,
         };
-        let session = Session { conn, room, position: 0, nick: Name::EMPTY, ip, port: addr.port() };
+        let (seat, nick, port) = (NO_SEAT, Name::EMPTY, addr.port());
+        let session = Session { conn, seat, nick, ip, port, has_more: false };
         let number = u32::try_from(self.slab.insert(session)).expect("sessions are fewer");
         *self.slot_mut(conn) = NonZeroU32::new(number + 1);
         self.by_name.insert(number, |number| self.slab[number as usize].name());
@@ -122,6 +141,70 @@ impl<S: BuildHasher> Sessions<S> {
         self.by_name.insert(id.0, |number| self.slab[number as usize].name());
     }
 
+    /// The rooms the session is in, one for each `index` from 0 on.
+    pub(super) fn seat(&self, id: SessionId, index: usize) -> Option<Seat> {
+        let session = &self[id];
+        match index.checked_sub(1) {
+            None => Some(session.seat).filter(|seat| *seat != NO_SEAT),
+            Some(_) if !session.has_more => None,
+            Some(index) => self.more_seats[&id.0].get(index).copied(),
+        }
+    }
+
+    /// All of them.
+    pub(super) fn seats(&self, id: SessionId) -> impl Iterator<Item = Seat> {
+        (0..).map_while(move |index| self.seat(id, index))
+    }
+
+    /// Whether the session is in the room.
+    pub(super) fn is_in(&self, id: SessionId, room: RoomId) -> bool {
+        self.seats(id).any(|seat| seat.room == room)
+    }
+
+    /// Adds a seat in a room that the session is not in.
+    pub(super) fn add_seat(&mut self, id: SessionId, seat: Seat) {
+        let session = &mut self.slab[id.0 as usize];
+        if session.seat == NO_SEAT {
+            session.seat = seat;
+        } else {
+            session.has_more = true;
+            self.more_seats.entry(id.0).or_default().push(seat);
+        }
+    }
+
+    /// Takes away the seat in a room that the session is in, and returns it. The order of the
+    /// others stays.
+    pub(super) fn remove_seat(&mut self, id: SessionId, room: RoomId) -> Seat {
+        let session = &mut self.slab[id.0 as usize];
+        if !session.has_more {
+            debug_assert_eq!(session.seat.room, room, "it is in the room");
+            return std::mem::replace(&mut session.seat, NO_SEAT);
+        }
+        let more = self.more_seats.get_mut(&id.0).expect("has_more says so");
+        let removed = match more.iter().position(|seat| seat.room == room) {
+            Some(index) => more.remove(index),
+            None => std::mem::replace(&mut session.seat, more.remove(0)),
+        };
+        if more.is_empty() {
+            session.has_more = false;
+            self.more_seats.remove(&id.0);
+        }
+        removed
+    }
+
+    /// The session's position in a room that it is in has changed.
+    pub(super) fn move_seat(&mut self, id: SessionId, seat: Seat) {
+        let session = &mut self.slab[id.0 as usize];
+        if session.seat.room == seat.room {
+            session.seat = seat;
+            return;
+        }
+        let more = self.more_seats.get_mut(&id.0).into_iter().flatten();
+        for other in more.filter(|other| other.room == seat.room) {
+            *other = seat;
+        }
+    }
+
     fn slot_mut(&mut self, conn: ConnId) -> &mut Option<NonZeroU32> {
         let slots = &mut self.by_conn[usize::from(conn.peer.0)];
         let index = conn.index as usize;
@@ -136,6 +219,7 @@ impl<S: BuildHasher> Sessions<S> {
     pub(super) fn assert_empty(&self) {
         assert!(self.slab.is_empty());
         assert_eq!(self.by_name.len(), 0);
+        assert!(self.more_seats.is_empty());
         assert!(self.by_conn.iter().flatten().all(Option::is_none));
     }
 }
@@ -164,7 +248,7 @@ mod tests {
         let addr = addr.parse().expect("the tests give addresses");
         let mut sessions = Sessions::new(1, 1, std::hash::RandomState::new());
         let conn = ConnId { peer: PeerId(0), index: 0, generation: 0 };
-        let id = sessions.insert(conn, addr, RoomId(0));
+        let id = sessions.insert(conn, addr);
         sessions[id].name().as_str().to_owned()
     }
 
@@ -172,6 +256,30 @@ mod tests {
     fn a_session_is_small() {
         assert!(size_of::<Session>() <= 60);
         assert_eq!(size_of::<Option<NonZeroU32>>(), 4);
+    }
+
+    #[test]
+    fn seats_keep_their_order() {
+        let mut sessions = Sessions::new(1, 1, std::hash::RandomState::new());
+        let conn = ConnId { peer: PeerId(0), index: 0, generation: 0 };
+        let id = sessions.insert(conn, "127.0.0.1:1".parse().expect("an address"));
+        let seat = |room, position| Seat { room: RoomId(room), position };
+        let seats = |sessions: &Sessions<_>| sessions.seats(id).collect::<Vec<_>>();
+        assert_eq!(seats(&sessions), []);
+        for room in 0..4 {
+            sessions.add_seat(id, seat(room, 7));
+        }
+        sessions.move_seat(id, seat(0, 8));
+        sessions.move_seat(id, seat(2, 9));
+        assert_eq!(seats(&sessions), [seat(0, 8), seat(1, 7), seat(2, 9), seat(3, 7)]);
+        assert!(sessions.is_in(id, RoomId(3)) && !sessions.is_in(id, RoomId(4)));
+        assert_eq!(sessions.remove_seat(id, RoomId(2)), seat(2, 9));
+        assert_eq!(sessions.remove_seat(id, RoomId(0)), seat(0, 8));
+        assert_eq!(seats(&sessions), [seat(1, 7), seat(3, 7)]);
+        assert_eq!(sessions.remove_seat(id, RoomId(3)), seat(3, 7));
+        assert!(sessions.more_seats.is_empty());
+        assert_eq!(sessions.remove_seat(id, RoomId(1)), seat(1, 7));
+        assert_eq!(seats(&sessions), []);
     }
 
     #[test]

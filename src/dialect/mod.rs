@@ -1,22 +1,31 @@
 //! How people's clients speak: bytes to inputs one way, messages to bytes the other.
 //!
 //! Pure: no sockets, no clock. A dialect knows the words and the framing; it does not know who is
-//! in which room.
+//! in which room. To add one: a folder here, its name in [`Dialect`], and what is new in [`Input`].
 #![forbid(unsafe_code)]
 
 use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use crate::chat::Message;
+use crate::chat::{Message, Start};
 
+pub mod p2p;
+pub mod rid;
 pub mod telnet;
+#[cfg(test)]
+mod tests;
+mod words;
 
 /// A way of speaking, chosen by the listener.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Dialect {
     /// Lines, for telnet, nc and people.
     Telnet,
+    /// Frames with the number of a room, for programs; several rooms at a time.
+    Rid,
+    /// Lines with the name of their reader, for programs; always in the lobby.
+    P2p,
 }
 
 /// What a client said.
@@ -24,13 +33,33 @@ pub enum Dialect {
 pub enum Input<'a> {
     /// A whole line without its end, through the text gate. May be empty.
     Line(&'a str),
-    /// A line over `limits::LINE_LEN_MAX` ended here; it was thrown away whole.
+    /// A text for a room; the only one that may hold line ends, LF, each of its lines through the
+    /// gate by itself.
+    Frame {
+        /// The room's name: digits.
+        room: &'a str,
+        /// At most `limits::FRAME_LINES_MAX` lines and `limits::FRAME_LEN_MAX` bytes. May be empty.
+        text: &'a str,
+    },
+    /// The name the client wants, whatever it may be. Comes once, first of all.
+    Id(&'a str),
+    /// A line for somebody.
+    To {
+        /// Who: the part before the `||`, trimmed.
+        name: &'a str,
+        /// The part after it. May be empty.
+        text: &'a str,
+    },
+    /// What came is nothing in this dialect; it was thrown away.
+    Invalid,
+    /// A line over `limits::LINE_LEN_MAX`, or a frame over its limits: it was thrown away whole.
     LineTooLong,
     /// The client asks whether the server is there (telnet AYT).
     AreYouThere,
     /// Bytes of the protocol that go back as they are (telnet refusals); between two lines only.
     Answer(&'a [u8]),
-    /// The input went on for `limits::INPUT_LEN_MAX` bytes without ending a line. The last input.
+    /// The input went on without ending a line for `limits::INPUT_LEN_MAX` bytes, or a frame for
+    /// `limits::DISCARDED_LEN_MAX`. The last input.
     EndlessLine,
     /// The client speaks another protocol. The last input.
     Foreign,
@@ -41,11 +70,23 @@ pub enum Input<'a> {
 pub enum Decoder {
     /// For `Dialect::Telnet`.
     Telnet(telnet::Decoder),
+    /// For `Dialect::Rid`.
+    Rid(rid::Decoder),
+    /// For `Dialect::P2p`.
+    P2p(p2p::Decoder),
+}
+
+impl Input<'_> {
+    /// Whether it counts as a line: it costs others something, or asks for an answer.
+    #[must_use]
+    pub fn counts(&self) -> bool {
+        !matches!(self, Self::Answer(_) | Self::EndlessLine | Self::Foreign)
+    }
 }
 
 impl Dialect {
     /// All of them; the position is the dialect's number.
-    pub const ALL: [Self; 1] = [Self::Telnet];
+    pub const ALL: [Self; 3] = [Self::Telnet, Self::Rid, Self::P2p];
 
     /// Its number, below `ALL.len()`.
     #[must_use]
@@ -58,13 +99,27 @@ impl Dialect {
     pub fn decoder(self) -> Decoder {
         match self {
             Self::Telnet => Decoder::Telnet(telnet::Decoder::default()),
+            Self::Rid => Decoder::Rid(rid::Decoder::default()),
+            Self::P2p => Decoder::P2p(p2p::Decoder::default()),
         }
     }
 
-    /// Appends the message in this dialect's words, whole lines with their ends, to `out`.
+    /// Where those who speak it start.
+    #[must_use]
+    pub fn start(self) -> Start {
+        match self {
+            Self::Telnet => Start::Lobby,
+            Self::Rid | Self::P2p => Start::Nowhere,
+        }
+    }
+
+    /// Appends the message in this dialect's words, whole lines with their ends, to `out`. Nothing,
+    /// where those who speak it are not told.
     pub fn render(self, message: &Message<&str>, out: &mut Vec<u8>) {
         match self {
             Self::Telnet => telnet::render(message, out),
+            Self::Rid => rid::render(message, out),
+            Self::P2p => p2p::render(message, out),
         }
     }
 }
@@ -72,7 +127,8 @@ impl Dialect {
 impl Decoder {
     /// Reads `bytes`, gives each input to `sink` in order, and returns how many bytes were taken:
     /// all of them, or, when `sink` breaks, those up to the end of the input it broke on. Nothing
-    /// is lost either way: the caller hands in the rest later.
+    /// is lost either way: the caller hands in the rest later. `bytes` are what one read brought, or
+    /// such a rest, with what came meanwhile; only the first `Input::Id` depends on it.
     pub fn decode(
         &mut self,
         bytes: &[u8],
@@ -80,6 +136,8 @@ impl Decoder {
     ) -> usize {
         match self {
             Self::Telnet(decoder) => decoder.decode(bytes, sink),
+            Self::Rid(decoder) => decoder.decode(bytes, sink),
+            Self::P2p(decoder) => decoder.decode(bytes, sink),
         }
     }
 }
@@ -88,6 +146,8 @@ impl fmt::Display for Dialect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Telnet => "telnet",
+            Self::Rid => "rid",
+            Self::P2p => "p2p",
         })
     }
 }
@@ -99,6 +159,6 @@ impl FromStr for Dialect {
         Self::ALL
             .into_iter()
             .find(|dialect| dialect.to_string() == word)
-            .ok_or_else(|| format!("there is no dialect {word:?}; there is: telnet"))
+            .ok_or_else(|| format!("there is no dialect {word:?}; there are telnet, rid and p2p"))
     }
 }

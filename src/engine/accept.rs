@@ -127,7 +127,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             self.refuse(key, reason);
         } else {
             let conn = self.id(key);
-            self.batch.push(Event::Connected { conn, addr });
+            self.batch.push(Event::Connected { conn, addr, start: dialect.start() });
         }
     }
 

@@ -141,14 +141,17 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let count = decoder.decode(bytes, &mut |input| {
             match input {
                 Input::Line(text) => batch.push(Event::Line { conn: id, text }),
+                Input::Frame { room, text } => batch.push(Event::Frame { conn: id, room, text }),
+                Input::Id(name) => batch.push(Event::Id { conn: id, name }),
+                Input::To { name, text } => batch.push(Event::To { conn: id, name, text }),
+                Input::Invalid => batch.push(Event::Invalid { conn: id }),
                 Input::LineTooLong => batch.push(Event::LineTooLong { conn: id }),
                 Input::AreYouThere => dialect.render(&Message::Here, answers),
                 Input::Answer(bytes) => answers.extend_from_slice(bytes),
                 Input::EndlessLine => ending = Some(CloseReason::EndlessLine),
                 Input::Foreign => ending = Some(CloseReason::Foreign),
             }
-            // An "are you there" asks for an answer as a line does.
-            if matches!(input, Input::Line(_) | Input::LineTooLong | Input::AreYouThere) {
+            if input.counts() {
                 stats.lines_in.add(1);
                 rate.spend(1, *now, LINE_INTERVAL);
                 *lines_left -= 1;

@@ -361,7 +361,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             line.clear();
             dialect.render(message, &mut line);
             self.stats.renderings.add(1);
-            self.append(feed, &line, author);
+            if !line.is_empty() {
+                self.append(feed, &line, author);
+            }
             self.line = line;
         }
     }

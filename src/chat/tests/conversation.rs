@@ -1,7 +1,7 @@
 //! Every command, every answer, with two to five users.
 
 use super::stage::{OBSERVER, Stage};
-use crate::chat::{Event, PeerId, PeerSet, RoomId};
+use crate::chat::{Event, PeerId, PeerSet, RoomId, Start};
 use crate::limits::{ECHO_LEN_MAX, LIST_LEN_MAX, ROOMS_MAX};
 use crate::time::Time;
 
@@ -260,9 +260,9 @@ fn strange_connections_are_not_believed() {
     let mut stage = two();
     let conn = stage.conn("a");
     let addr = "127.0.0.1:9".parse().expect("an address");
-    stage.handle(Event::Connected { conn, addr });
+    stage.handle(Event::Connected { conn, addr, start: Start::Lobby });
     let elsewhere = crate::chat::ConnId { peer: PeerId(60), ..conn };
-    stage.handle(Event::Connected { conn: elsewhere, addr });
+    stage.handle(Event::Connected { conn: elsewhere, addr, start: Start::Lobby });
     stage.handle(Event::Disconnected { conn: elsewhere });
     let far = crate::chat::ConnId { index: 1_000_000, ..conn };
     stage.handle(Event::Disconnected { conn: far });
@@ -273,11 +273,11 @@ fn strange_connections_are_not_believed() {
     stage.hears("a", &["Client left b"]);
     let kept = stage.connects_to(PeerId(1), "b", "127.0.0.1:2");
     stage.forget_the_rest();
-    stage.wire.room_of.remove(&kept);
+    stage.wire.seats.retain(|seat| seat.0 != kept);
     stage.wire.members.values_mut().for_each(|members| _ = members.remove(&kept));
     let next = crate::chat::ConnId { generation: kept.generation + 1, ..kept };
     stage.wire.heard.insert(next, Vec::new());
-    stage.handle(Event::Connected { conn: next, addr });
+    stage.handle(Event::Connected { conn: next, addr, start: Start::Lobby });
     stage.hears("a", &["Client left 127.0.0.1:2", "Client joined 127.0.0.1:9"]);
     assert_eq!(stage.chat.client_count(), 2);
 }

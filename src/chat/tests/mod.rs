@@ -1,6 +1,7 @@
 //! Conversations: users on a sink that keeps what each one reads, in telnet's words.
 
 mod conversation;
+mod dialects;
 mod property;
 mod scale;
 mod stage;

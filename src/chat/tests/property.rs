@@ -8,6 +8,8 @@ use proptest::prelude::*;
 
 use super::stage::Stage;
 use crate::chat::{Event, PeerId, RoomId};
+use crate::dialect::Dialect;
+use crate::limits::ROOMS_PER_CLIENT_MAX;
 use crate::time::Time;
 
 /// One thing that happens.
@@ -83,6 +85,55 @@ fn take(stage: &mut Stage, step: &Step) {
     }
 }
 
+/// One thing that happens where each user speaks a dialect of its own.
+#[derive(Clone, Debug)]
+enum Mixed {
+    Step(Step),
+    Frames(usize, &'static str),
+    Writes(usize, &'static str),
+}
+
+const NAMES: [&str; 6] = ["plato", "PLATO", "1", "2", "all", "no name"];
+
+fn mixed() -> impl Strategy<Value = Mixed> {
+    prop_oneof![
+        4 => step().prop_map(Mixed::Step),
+        4 => (0..6_usize, 0..30_usize).prop_map(|(u, room)| Mixed::Frames(u, ROOMS[room])),
+        4 => (0..6_usize, prop::sample::select(&NAMES[..])).prop_map(|(u, n)| Mixed::Writes(u, n)),
+    ]
+}
+
+/// More than a client may be in.
+const ROOMS: [&str; 30] = [
+    "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11", "12", "13", "14", "15", "16", "17",
+    "18", "19", "20", "21", "22", "23", "24", "25", "x", "lobby", "python", "PYTHON", "no room",
+];
+
+/// Users 0 and 1 speak telnet, 2 and 3 rid, 4 and 5 p2p. What another dialect's users do, those who
+/// are here do not; who is not, connects.
+fn take_mixed(stage: &mut Stage, step: &Mixed) {
+    let (user, dialect) = match *step {
+        Mixed::Step(Step::Says(user, _)) => (user, Dialect::Telnet),
+        Mixed::Frames(user, _) => (user, Dialect::Rid),
+        Mixed::Writes(user, _) => (user, Dialect::P2p),
+        Mixed::Step(ref step) => return take(stage, step),
+    };
+    let spoken = Dialect::ALL[user / 2];
+    let name = user.to_string();
+    if !stage.is_here(&name) {
+        stage.connects_as(spoken, &name, &format!("127.0.0.1:{user}"));
+        if spoken == Dialect::P2p {
+            stage.is_called(&name, &name);
+        }
+    } else if spoken == dialect {
+        match *step {
+            Mixed::Frames(_, room) => stage.frames(&name, room, "text\n"),
+            Mixed::Writes(_, to) => stage.writes(&name, to, "text"),
+            Mixed::Step(ref step) => take(stage, step),
+        }
+    }
+}
+
 /// The actions of the whole sequence, as text.
 fn log_of(steps: &[Step]) -> Vec<String> {
     let mut stage = Stage::new(&["python"]);
@@ -123,11 +174,35 @@ proptest! {
             take(&mut stage, step);
             // The wire has checked that nobody enters a second room or leaves another.
             let users: BTreeSet<_> = stage.wire.heard.keys().copied().collect();
-            prop_assert_eq!(&users, &stage.wire.room_of.keys().copied().collect());
+            prop_assert_eq!(&users, &stage.wire.seats.iter().map(|seat| seat.0).collect());
+            prop_assert_eq!(stage.wire.seats.len(), users.len());
             prop_assert_eq!(stage.chat.client_count(), users.len());
-            let mut rooms: BTreeSet<_> = stage.wire.room_of.values().copied().collect();
+            let mut rooms: BTreeSet<_> = stage.wire.seats.iter().map(|seat| seat.1).collect();
             rooms.extend([RoomId(0), RoomId(1)]);
             prop_assert_eq!(stage.chat.room_count(), rooms.len());
+        }
+        stage.forget_the_rest();
+        stage.ends();
+    }
+
+    #[test]
+    fn everybody_is_where_their_dialect_puts_them(steps in vec(mixed(), 1..300)) {
+        let mut stage = Stage::new(&["python"]);
+        for step in &steps {
+            take_mixed(&mut stage, step);
+            prop_assert_eq!(stage.chat.client_count(), stage.wire.heard.len());
+            let mut rooms: BTreeSet<_> = stage.wire.seats.iter().map(|seat| seat.1).collect();
+            rooms.extend([RoomId(0), RoomId(1)]);
+            prop_assert_eq!(stage.chat.room_count(), rooms.len());
+            for user in (0..6).filter(|user| stage.is_here(&user.to_string())) {
+                let conn = stage.conn(&user.to_string());
+                let seats: Vec<_> = stage.wire.seats.iter().filter(|seat| seat.0 == conn).collect();
+                match Dialect::ALL[user / 2] {
+                    Dialect::Telnet => prop_assert_eq!(seats.len(), 1),
+                    Dialect::Rid => prop_assert!(seats.len() <= ROOMS_PER_CLIENT_MAX),
+                    Dialect::P2p => prop_assert_eq!(&seats[..], &[&(conn, RoomId(0))]),
+                }
+            }
         }
         stage.forget_the_rest();
         stage.ends();

@@ -5,7 +5,7 @@ use std::hash::RandomState;
 use std::net::SocketAddr;
 
 use crate::chat::{Action, Chat, Config, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink};
-use crate::dialect::telnet;
+use crate::dialect::Dialect;
 use crate::time::Time;
 
 /// The peers of a stage: two workers, and one that observes if it is told to.
@@ -14,9 +14,11 @@ pub(super) const OBSERVER: PeerId = PeerId(2);
 /// What the peers do with the actions they get, checked as it comes.
 #[derive(Default)]
 pub(super) struct Wire {
-    pub(super) room_of: BTreeMap<ConnId, RoomId>,
+    pub(super) seats: BTreeSet<(ConnId, RoomId)>,
     pub(super) members: BTreeMap<RoomId, BTreeSet<ConnId>>,
     pub(super) heard: BTreeMap<ConnId, Vec<String>>,
+    /// How those speak who do not speak telnet.
+    dialects: BTreeMap<ConnId, Dialect>,
     pub(super) observed: Vec<String>,
     /// Everything, in order; only if asked for.
     pub(super) log: Option<Vec<String>>,
@@ -40,7 +42,8 @@ pub(super) struct Stage {
 impl Wire {
     fn hear(&mut self, conn: ConnId, message: &Message<&str>) {
         let heard = self.heard.get_mut(&conn).expect("only who is connected is told anything");
-        heard.extend(words(message));
+        let dialect = self.dialects.get(&conn).copied().unwrap_or(Dialect::Telnet);
+        heard.extend(words(dialect, message));
     }
 
     fn say(
@@ -52,7 +55,9 @@ impl Wire {
     ) {
         self.say_count += 1;
         if peers.contains(OBSERVER) {
-            self.observed.extend(words(&message).map(|words| format!("{}: {words}", room.0)));
+            self.observed.extend(
+                words(Dialect::Telnet, &message).iter().map(|words| format!("{}: {words}", room.0)),
+            );
         }
         for conn in self.members.get(&room).cloned().unwrap_or_default() {
             assert!(peers.contains(conn.peer), "all peers with members are told");
@@ -64,9 +69,11 @@ impl Wire {
     }
 
     fn drop_conn(&mut self, conn: ConnId) {
-        if let Some(room) = self.room_of.remove(&conn) {
-            self.members.get_mut(&room).expect("it was entered").remove(&conn);
+        let all = (conn, RoomId(0))..=(conn, RoomId(u32::MAX));
+        for (_, room) in self.seats.range(all.clone()) {
+            self.members.get_mut(room).expect("it was entered").remove(&conn);
         }
+        self.seats.extract_if(all, |_| true).for_each(drop);
     }
 }
 
@@ -83,13 +90,13 @@ impl Sink for Wire {
             }
             Action::Enter { conn, room } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
-                assert_eq!(self.room_of.insert(conn, room), None);
+                assert!(self.seats.insert((conn, room)));
                 assert!(self.members.entry(room).or_default().insert(conn));
             }
             Action::Leave { conn, room } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
-                assert_eq!(self.room_of.get(&conn), Some(&room));
-                self.drop_conn(conn);
+                assert!(self.seats.remove(&(conn, room)));
+                assert!(self.members.get_mut(&room).expect("it was entered").remove(&conn));
             }
             Action::Tell { conn, message } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
@@ -99,7 +106,7 @@ impl Sink for Wire {
             Action::Hold { room, on } => self.holds.push((peers, room, on)),
             Action::Close { conn } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
-                assert!(!self.room_of.contains_key(&conn));
+                assert!(self.seats.iter().all(|seat| seat.0 != conn));
                 self.closed.push(conn);
             }
             Action::Stop => self.stops.push(peers),
@@ -138,8 +145,18 @@ impl Stage {
         self.connects_to(peer, user, addr)
     }
 
+    /// A user of another dialect than telnet, on either worker.
+    pub(super) fn connects_as(&mut self, dialect: Dialect, user: &str, addr: &str) -> ConnId {
+        let peer = PeerId(u8::from(self.slot_count[0] > self.slot_count[1]));
+        self.enters(dialect, peer, user, addr)
+    }
+
     /// A user on that worker, in a slot that was used before if there is one.
     pub(super) fn connects_to(&mut self, peer: PeerId, user: &str, addr: &str) -> ConnId {
+        self.enters(Dialect::Telnet, peer, user, addr)
+    }
+
+    fn enters(&mut self, dialect: Dialect, peer: PeerId, user: &str, addr: &str) -> ConnId {
         let worker = usize::from(peer.0);
         let conn = self.free[worker].pop().unwrap_or_else(|| {
             self.slot_count[worker] += 1;
@@ -148,13 +165,39 @@ impl Stage {
         let addr: SocketAddr = addr.parse().expect("the tests give addresses");
         self.conns.insert(user.to_owned(), conn);
         self.wire.heard.insert(conn, Vec::new());
-        self.handle(Event::Connected { conn, addr });
+        self.wire.dialects.insert(conn, dialect);
+        self.handle(Event::Connected { conn, addr, start: dialect.start() });
         conn
     }
 
     pub(super) fn says(&mut self, user: &str, text: &str) {
         let conn = self.conns[user];
         self.handle(Event::Line { conn, text });
+        self.see_close(user);
+    }
+
+    /// A rid user's frame.
+    pub(super) fn frames(&mut self, user: &str, room: &str, text: &str) {
+        let conn = self.conns[user];
+        self.handle(Event::Frame { conn, room, text });
+    }
+
+    /// A p2p user's id.
+    pub(super) fn is_called(&mut self, user: &str, name: &str) {
+        let conn = self.conns[user];
+        self.handle(Event::Id { conn, name });
+        self.see_close(user);
+    }
+
+    /// A p2p user's line.
+    pub(super) fn writes(&mut self, user: &str, name: &str, text: &str) {
+        let conn = self.conns[user];
+        self.handle(Event::To { conn, name, text });
+    }
+
+    /// A user whom the server closed is gone, with what it was told last.
+    fn see_close(&mut self, user: &str) {
+        let conn = self.conns[user];
         if self.wire.closed.contains(&conn) {
             self.wire.closed.clear();
             self.conns.remove(user);
@@ -194,7 +237,11 @@ impl Stage {
     }
 
     pub(super) fn room_of(&self, user: &str) -> RoomId {
-        self.wire.room_of[&self.conns[user]]
+        let conn = self.conns[user];
+        let mut rooms = self.wire.seats.iter().filter(|seat| seat.0 == conn).map(|seat| seat.1);
+        let room = rooms.next().expect("the user is in a room");
+        assert_eq!(rooms.next(), None, "and in one only");
+        room
     }
 
     pub(super) fn tick(&mut self) {
@@ -210,7 +257,7 @@ impl Stage {
         for user in self.conns.keys().cloned().collect::<Vec<_>>() {
             self.disconnects(&user);
         }
-        assert!(self.wire.room_of.is_empty());
+        assert!(self.wire.seats.is_empty());
         assert_eq!(self.chat.client_count(), 0);
         self.chat.assert_empty();
     }
@@ -230,13 +277,18 @@ impl Chat {
     }
 }
 
-/// The message as lines without their ends; the list of commands as one word.
-fn words(message: &Message<&str>) -> impl Iterator<Item = String> {
+/// The message as telnet's lines without their ends, the list of commands as one word; or all that
+/// the dialect makes of it.
+fn words(dialect: Dialect, message: &Message<&str>) -> Vec<String> {
     let mut out = Vec::new();
     match message {
         Message::Help => out.extend_from_slice(b"(help)"),
-        _ => telnet::render(message, &mut out),
+        _ => dialect.render(message, &mut out),
     }
     let text = String::from_utf8(out).expect("messages are text");
-    text.split_terminator("\r\n").map(str::to_owned).collect::<Vec<_>>().into_iter()
+    match dialect {
+        Dialect::Telnet => text.split_terminator("\r\n").map(str::to_owned).collect(),
+        _ if text.is_empty() => Vec::new(),
+        _ => vec![text],
+    }
 }

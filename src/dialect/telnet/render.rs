@@ -3,11 +3,10 @@
 //! Nothing but what people write begins with `[`, so nobody can pass a line off as the server's,
 //! nor the server's as somebody else's.
 
-use std::fmt::Arguments;
 use std::io::Write;
 
-use crate::chat::{CloseReason, Message, RESERVED_NAMES};
-use crate::limits::{INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, ROOMS_MAX};
+use crate::chat::Message;
+use crate::dialect::words::{self, put};
 
 const HELP: &str = "\
 Commands:\r
@@ -26,164 +25,34 @@ To begin a line with a slash, write two: //like this\r
 
 /// Appends the message in telnet's words, CR LF at each line's end.
 pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
-    use Message as M;
     match *message {
-        M::Said { author, text } => line(out, format_args!("[{author}] {text}")),
-        M::Direct { author, text } => line(out, format_args!("[{author} -> you] {text}")),
-        M::DirectSent { to, text } => line(out, format_args!("[you -> {to}] {text}")),
-        M::Welcome => line(out, format_args!("You're connected to the chatd chatserver")),
-        M::Joined { name } => line(out, format_args!("Client joined {name}")),
-        M::Left { name } => line(out, format_args!("Client left {name}")),
-        M::Renamed { old, new } => renamed(out, old, new),
-        M::Presence { joined, left, renamed, members } => {
-            presence(out, [(joined, "joined"), (left, "left"), (renamed, "renamed")], members);
+        Message::Said { author, text } => put!(out, "[{author}] {text}\r\n"),
+        Message::Framed { author, text } => {
+            for line in words::lines(text) {
+                put!(out, "[{author}] {line}\r\n");
+            }
         }
-        M::Help => out.extend_from_slice(HELP.as_bytes()),
-        M::YouAre { name } => line(out, format_args!("You are {name}")),
-        M::YouAreIn { room, members } => you_are_in(out, room, members),
-        M::Who { room, members } => line(out, format_args!("{members} in {room}:")),
-        M::WhoEntry { name } => line(out, format_args!("  {name}")),
-        M::Rooms { count: 1 } => line(out, format_args!("1 room:")),
-        M::Rooms { count } => line(out, format_args!("{count} rooms:")),
-        M::RoomsEntry { room, members } => line(out, format_args!("  {room} ({members})")),
-        M::AndMore { count } => line(out, format_args!("  and {count} more")),
-        M::Goodbye => line(out, format_args!("Goodbye")),
-        M::Here => line(out, format_args!("Yes, chatd is here")),
-        M::Stopping => closing(out, CloseReason::Stop),
-        M::UnknownCommand { name } => line(out, format_args!("Unknown command: {name}")),
-        M::Usage { form } => line(out, format_args!("Usage: {form}")),
-        M::BadName { name } => bad_name(out, name),
-        M::NameTaken { name } => line(out, format_args!("Somebody else is called {name}")),
-        M::NoSuchUser { name } => line(out, format_args!("Nobody here is called {name}")),
-        M::NoSuchRoom { name } => line(out, format_args!("There is no room {name}")),
-        M::AlreadyIn { room } => line(out, format_args!("You are in {room} already")),
-        M::TooManyRooms => {
-            line(out, format_args!("There are {ROOMS_MAX} rooms already: no more can be made"));
+        Message::Direct { author, text } => put!(out, "[{author} -> you] {text}\r\n"),
+        Message::DirectSent { to, text } => put!(out, "[you -> {to}] {text}\r\n"),
+        Message::Help => out.extend_from_slice(HELP.as_bytes()),
+        _ => {
+            words::write(message, out);
+            out.extend_from_slice(b"\r\n");
         }
-        M::LineTooLong => {
-            line(out, format_args!("That line was over {LINE_LEN_MAX} bytes and was not sent"));
-        }
-        M::Skipped { lines: 1 } => {
-            line(out, format_args!("(1 line skipped: your connection is slow)"));
-        }
-        M::Skipped { lines } => {
-            line(out, format_args!("({lines} lines skipped: your connection is slow)"));
-        }
-        M::Closing { reason } => closing(out, reason),
     }
-}
-
-fn line(out: &mut Vec<u8>, words: Arguments<'_>) {
-    out.write_fmt(words).expect("a Vec takes whatever is written");
-    out.extend_from_slice(b"\r\n");
-}
-
-fn renamed(out: &mut Vec<u8>, old: &str, new: &str) {
-    // An IPv6 address brings its own bracket, which must not stand first.
-    let client = if old.starts_with('[') { "Client " } else { "" };
-    line(out, format_args!("{client}{old} is now {new}"));
-}
-
-fn presence(out: &mut Vec<u8>, parts: [(u32, &str); 3], members: u32) {
-    let mut mark = "";
-    for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
-        write!(out, "{mark}{count} {what}").expect("a Vec takes whatever is written");
-        mark = ", ";
-    }
-    let mark = if mark.is_empty() { "" } else { "; " };
-    line(out, format_args!("{mark}{members} here"));
-}
-
-fn you_are_in(out: &mut Vec<u8>, room: &str, members: u32) {
-    match members.saturating_sub(1) {
-        0 => line(out, format_args!("You are alone in {room}")),
-        1 => line(out, format_args!("You are in {room} with 1 other")),
-        others => line(out, format_args!("You are in {room} with {others} others")),
-    }
-}
-
-fn bad_name(out: &mut Vec<u8>, name: &str) {
-    let [first, second, third, fourth] = RESERVED_NAMES;
-    line(
-        out,
-        format_args!(
-            "Not a name: {name}. A name is 1 to {NAME_LEN_MAX} letters, digits, - or _, \
-             and no nickname is {first}, {second}, {third} or {fourth}"
-        ),
-    );
-}
-
-fn closing(out: &mut Vec<u8>, reason: CloseReason) {
-    let words = match reason {
-        CloseReason::Slow | CloseReason::Shed => "You read too slowly. Goodbye",
-        CloseReason::EndlessLine => {
-            return line(
-                out,
-                format_args!("You sent {INPUT_LEN_MAX} bytes without ending a line. Goodbye"),
-            );
-        }
-        CloseReason::Flood => "You sent faster than the server could take it. Goodbye",
-        CloseReason::Foreign => "This is a chat server: telnet or nc, please",
-        CloseReason::Full => "The server is full. Try again later",
-        CloseReason::AddressFull => "Too many connections from your address. Close one first",
-        CloseReason::AddressRate => "Too many connections from your address. Try again in a minute",
-        CloseReason::Stop => "The server is stopping. Goodbye",
-        CloseReason::Internal => "The server made a mistake and must close this. Goodbye",
-        CloseReason::EndOfFile | CloseReason::Quit | CloseReason::Reset | CloseReason::TimedOut => {
-            "Goodbye"
-        }
-    };
-    line(out, format_args!("{words}"));
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::{ECHO_LEN_MAX, HELP_LEN_MAX, RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX};
+    use crate::chat::CloseReason;
+    use crate::dialect::tests::every_message;
+    use crate::limits::HELP_LEN_MAX;
 
     fn rendered(message: &Message<&str>) -> String {
         let mut out = Vec::new();
         render(message, &mut out);
         String::from_utf8(out).expect("messages are text")
-    }
-
-    /// Every kind of message, with these texts and numbers in it.
-    fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec<Message<&'a str>> {
-        use Message::*;
-        let echo = &name[..name.floor_char_boundary(ECHO_LEN_MAX)];
-        let mut messages = vec![
-            Welcome,
-            Joined { name },
-            Left { name },
-            Presence { joined: count, left: count, renamed: count, members: count },
-            Said { author: name, text },
-            Renamed { old: name, new: name },
-            Direct { author: name, text },
-            DirectSent { to: name, text },
-            Help,
-            YouAre { name },
-            YouAreIn { room: name, members: count },
-            Who { room: name, members: count },
-            WhoEntry { name },
-            Rooms { count },
-            RoomsEntry { room: name, members: count },
-            AndMore { count },
-            Goodbye,
-            Here,
-            Stopping,
-            UnknownCommand { name: echo },
-            Usage { form: "/msg NAME TEXT" },
-            BadName { name: echo },
-            NameTaken { name },
-            NoSuchUser { name: echo },
-            NoSuchRoom { name: echo },
-            AlreadyIn { room: name },
-            TooManyRooms,
-            LineTooLong,
-            Skipped { lines: u64::MAX },
-        ];
-        messages.extend(CloseReason::ALL.map(|reason| Closing { reason }));
-        messages
     }
 
     #[test]
@@ -231,6 +100,8 @@ mod tests {
             (NoSuchRoom { name: room }, "There is no room python"),
             (AlreadyIn { room }, "You are in python already"),
             (TooManyRooms, "There are 65536 rooms already: no more can be made"),
+            (TooManyJoined, "You are in 20 rooms already: one cannot be in more"),
+            (Invalid, "Invalid format message"),
             (LineTooLong, "That line was over 1024 bytes and was not sent"),
             (Skipped { lines: 1 }, "(1 line skipped: your connection is slow)"),
             (Skipped { lines: 3 }, "(3 lines skipped: your connection is slow)"),
@@ -252,17 +123,15 @@ mod tests {
     }
 
     #[test]
-    fn every_message_but_help_is_one_line_of_bounded_length() {
-        let name = "[1111:2222:3333:4444:5555:6666:7777:8888]:65535";
-        assert_eq!(name.len(), SHOWN_NAME_LEN_MAX);
-        let text = "x".repeat(LINE_LEN_MAX);
-        for message in every_message(name, &text, u32::MAX) {
-            let words = rendered(&message);
-            let body = words.strip_suffix("\r\n").expect("a line has its end");
-            if message != Message::Help {
-                assert!(words.len() <= RENDERED_LEN_MAX, "{message:?}: {}", words.len());
-                assert!(!body.contains(['\r', '\n']), "{message:?}");
-            }
+    fn each_line_of_a_framed_text_has_its_author() {
+        for (text, lines) in [
+            ("hi", "[plato] hi\r\n"),
+            ("hi\n", "[plato] hi\r\n"),
+            ("", "[plato] \r\n"),
+            ("\n", "[plato] \r\n"),
+            ("one\n\n[solon] two\n", "[plato] one\r\n[plato] \r\n[plato] [solon] two\r\n"),
+        ] {
+            assert_eq!(rendered(&Message::Framed { author: "plato", text }), lines, "{text:?}");
         }
     }
 
@@ -271,7 +140,10 @@ mod tests {
         for message in every_message("[::1]:9", "text", 1) {
             let is_theirs = matches!(
                 message,
-                Message::Said { .. } | Message::Direct { .. } | Message::DirectSent { .. }
+                Message::Said { .. }
+                    | Message::Framed { .. }
+                    | Message::Direct { .. }
+                    | Message::DirectSent { .. }
             );
             for words in rendered(&message).lines() {
                 assert_eq!(words.starts_with('['), is_theirs, "{message:?}: {words}");

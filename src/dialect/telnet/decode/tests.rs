@@ -26,6 +26,7 @@ impl From<Input<'_>> for Seen {
             Input::Answer(bytes) => Self::Answer(bytes.to_vec()),
             Input::EndlessLine => EndlessLine,
             Input::Foreign => Foreign,
+            other => panic!("no input of telnet: {other:?}"),
         }
     }
 }

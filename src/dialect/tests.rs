@@ -1,0 +1,185 @@
+//! What holds for every dialect.
+
+use super::*;
+use crate::chat::CloseReason;
+use crate::limits::{
+    ECHO_LEN_MAX, FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, LINE_LEN_MAX,
+    RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
+};
+
+/// An input of the dialects for programs that outlives its bytes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Seen {
+    Frame(String, String),
+    Id(String),
+    To(String, String),
+    Invalid,
+    LineTooLong,
+    EndlessLine,
+}
+
+impl From<Input<'_>> for Seen {
+    fn from(input: Input<'_>) -> Self {
+        match input {
+            Input::Frame { room, text } => Self::Frame(room.to_owned(), text.to_owned()),
+            Input::Id(name) => Self::Id(name.to_owned()),
+            Input::To { name, text } => Self::To(name.to_owned(), text.to_owned()),
+            Input::Invalid => Self::Invalid,
+            Input::LineTooLong => Self::LineTooLong,
+            Input::EndlessLine => Self::EndlessLine,
+            other => panic!("an input of telnet: {other:?}"),
+        }
+    }
+}
+
+/// The inputs of one connection that reads the pieces in turn.
+pub(super) fn read<'a>(dialect: Dialect, pieces: impl IntoIterator<Item = &'a [u8]>) -> Vec<Seen> {
+    let mut decoder = dialect.decoder();
+    let mut seen = Vec::new();
+    for piece in pieces {
+        let taken = decoder.decode(piece, &mut |input| {
+            seen.push(Seen::from(input));
+            ControlFlow::Continue(())
+        });
+        assert_eq!(taken, piece.len());
+    }
+    seen
+}
+
+/// The same, with a sink that breaks at each input.
+pub(super) fn read_with_breaks<'a>(
+    dialect: Dialect,
+    pieces: impl IntoIterator<Item = &'a [u8]>,
+) -> Vec<Seen> {
+    let mut decoder = dialect.decoder();
+    let mut seen = Vec::new();
+    for mut piece in pieces {
+        while !piece.is_empty() {
+            let before = seen.len();
+            let taken = decoder.decode(piece, &mut |input| {
+                seen.push(Seen::from(input));
+                ControlFlow::Break(())
+            });
+            assert!(taken > 0 || seen.len() > before, "it goes on");
+            piece = &piece[taken..];
+        }
+    }
+    seen
+}
+
+/// Cuts the bytes into pieces of these lengths, over and over.
+pub(super) fn cut<'a>(
+    mut bytes: &'a [u8],
+    lens: &'a [usize],
+) -> impl Iterator<Item = &'a [u8]> + use<'a> {
+    lens.iter().cycle().map_while(move |&len| {
+        let piece = bytes.split_off(..len.min(bytes.len()))?;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+/// Whether the gate lets the text through as it is.
+pub(super) fn is_clean(text: &str) -> bool {
+    crate::text::clean(text.as_bytes(), &mut String::new()) == text
+}
+
+/// Every kind of message, with these texts and numbers in it.
+pub(super) fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec<Message<&'a str>> {
+    use Message::*;
+    let echo = &name[..name.floor_char_boundary(ECHO_LEN_MAX)];
+    let mut messages = vec![
+        Welcome,
+        Joined { name },
+        Left { name },
+        Presence { joined: count, left: count, renamed: count, members: count },
+        Said { author: name, text },
+        Framed { author: name, text },
+        Renamed { old: name, new: name },
+        Direct { author: name, text },
+        DirectSent { to: name, text },
+        Help,
+        YouAre { name },
+        YouAreIn { room: name, members: count },
+        Who { room: name, members: count },
+        WhoEntry { name },
+        Rooms { count },
+        RoomsEntry { room: name, members: count },
+        AndMore { count },
+        Goodbye,
+        Here,
+        Stopping,
+        UnknownCommand { name: echo },
+        Usage { form: "/msg NAME TEXT" },
+        BadName { name: echo },
+        NameTaken { name },
+        NoSuchUser { name: echo },
+        NoSuchRoom { name: echo },
+        AlreadyIn { room: name },
+        TooManyRooms,
+        TooManyJoined,
+        LineTooLong,
+        Invalid,
+        Skipped { lines: u64::MAX },
+    ];
+    messages.extend(CloseReason::ALL.map(|reason| Closing { reason }));
+    messages
+}
+
+fn rendered(dialect: Dialect, message: &Message<&str>) -> String {
+    let mut out = Vec::new();
+    dialect.render(message, &mut out);
+    String::from_utf8(out).expect("messages are text")
+}
+
+/// The line as the dialect frames it, without that.
+fn body(dialect: Dialect, words: &str) -> Option<&str> {
+    match dialect {
+        Dialect::Telnet => words.strip_suffix("\r\n"),
+        Dialect::Rid => words.strip_prefix('\n')?.strip_suffix('\n'),
+        Dialect::P2p => words.strip_suffix('\n'),
+    }
+}
+
+#[test]
+fn every_message_is_one_line_of_bounded_length() {
+    let name = "[1111:2222:3333:4444:5555:6666:7777:8888]:65535";
+    assert_eq!(name.len(), SHOWN_NAME_LEN_MAX);
+    let text = "x".repeat(LINE_LEN_MAX);
+    for dialect in Dialect::ALL {
+        for message in every_message(name, &text, u32::MAX) {
+            let words = rendered(dialect, &message);
+            assert!(words.len() <= RENDERED_LEN_MAX, "{dialect} {message:?}: {}", words.len());
+            // A telnet user's list of commands has lines; a framed text has no end of its own; and
+            // those who speak p2p are not told who comes and goes.
+            let is_special = match (dialect, message) {
+                (Dialect::Telnet, Message::Help) | (Dialect::Rid, Message::Framed { .. }) => true,
+                (Dialect::P2p, _) => words.is_empty(),
+                _ => false,
+            };
+            let body = body(dialect, &words);
+            let is_line = body.is_some_and(|body| !body.contains(['\r', '\n']));
+            assert!(is_line || is_special, "{dialect} {message:?}: {words:?}");
+        }
+    }
+}
+
+#[test]
+fn the_longest_frame_stays_within_its_bound() {
+    let author = "[1111:2222:3333:4444:5555:6666:7777:8888]:65535";
+    let line = "x".repeat(FRAME_LEN_MAX / FRAME_LINES_MAX - 1) + "\n";
+    let text = line.repeat(FRAME_LINES_MAX);
+    assert_eq!(text.len(), FRAME_LEN_MAX);
+    for dialect in Dialect::ALL {
+        let len = rendered(dialect, &Message::Framed { author, text: &text }).len();
+        assert!((FRAME_LEN_MAX..=FRAME_RENDERED_LEN_MAX).contains(&len), "{dialect}: {len}");
+    }
+}
+
+#[test]
+fn a_dialect_is_known_by_its_word() {
+    for dialect in Dialect::ALL {
+        assert_eq!(dialect.to_string().parse(), Ok(dialect));
+        assert_eq!(Dialect::ALL[dialect.index()], dialect);
+    }
+    assert!("irc".parse::<Dialect>().is_err());
+}

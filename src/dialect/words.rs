@@ -1,0 +1,120 @@
+//! The words that the dialects share: a message as one line without its end. What a dialect says in
+//! a way of its own, it says before it comes here.
+
+use std::io::Write;
+
+use crate::chat::{CloseReason, Message, RESERVED_NAMES};
+use crate::limits::{INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, ROOMS_MAX, ROOMS_PER_CLIENT_MAX};
+
+/// Writes a text of ours.
+macro_rules! put {
+    ($out:expr, $($words:tt)*) => {
+        write!($out, $($words)*).expect("a Vec takes whatever is written")
+    };
+}
+pub(super) use put;
+
+/// Appends the message's words. Only a text can hold a line end, and only if it was framed.
+pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
+    use Message as M;
+    match *message {
+        M::Said { author, text } | M::Framed { author, text } | M::Direct { author, text } => {
+            put!(out, "{author} said : {text}");
+        }
+        M::DirectSent { to, text } => put!(out, "you said to {to} : {text}"),
+        M::Welcome => put!(out, "You're connected to the chatd chatserver"),
+        M::Joined { name } => put!(out, "Client joined {name}"),
+        M::Left { name } => put!(out, "Client left {name}"),
+        M::Renamed { old, new } => renamed(out, old, new),
+        M::Presence { joined, left, renamed, members } => {
+            presence(out, [(joined, "joined"), (left, "left"), (renamed, "renamed")], members);
+        }
+        M::Help => put!(out, "Write what this port takes; there are no commands"),
+        M::YouAre { name } => put!(out, "You are {name}"),
+        M::YouAreIn { room, members } => you_are_in(out, room, members),
+        M::Who { room, members } => put!(out, "{members} in {room}:"),
+        M::WhoEntry { name } => put!(out, "  {name}"),
+        M::Rooms { count: 1 } => put!(out, "1 room:"),
+        M::Rooms { count } => put!(out, "{count} rooms:"),
+        M::RoomsEntry { room, members } => put!(out, "  {room} ({members})"),
+        M::AndMore { count } => put!(out, "  and {count} more"),
+        M::Goodbye => put!(out, "Goodbye"),
+        M::Here => put!(out, "Yes, chatd is here"),
+        M::Stopping => closing(out, CloseReason::Stop),
+        M::UnknownCommand { name } => put!(out, "Unknown command: {name}"),
+        M::Usage { form } => put!(out, "Usage: {form}"),
+        M::BadName { name } => {
+            put!(out, "Not a name: {name}. A name is ");
+            name_rule(out);
+        }
+        M::NameTaken { name } => put!(out, "Somebody else is called {name}"),
+        M::NoSuchUser { name } => put!(out, "Nobody here is called {name}"),
+        M::NoSuchRoom { name } => put!(out, "There is no room {name}"),
+        M::AlreadyIn { room } => put!(out, "You are in {room} already"),
+        M::TooManyRooms => put!(out, "There are {ROOMS_MAX} rooms already: no more can be made"),
+        M::TooManyJoined => {
+            put!(out, "You are in {ROOMS_PER_CLIENT_MAX} rooms already: one cannot be in more");
+        }
+        M::LineTooLong => put!(out, "That line was over {LINE_LEN_MAX} bytes and was not sent"),
+        M::Invalid => put!(out, "Invalid format message"),
+        M::Skipped { lines: 1 } => put!(out, "(1 line skipped: your connection is slow)"),
+        M::Skipped { lines } => put!(out, "({lines} lines skipped: your connection is slow)"),
+        M::Closing { reason } => closing(out, reason),
+    }
+}
+
+/// The lines of a framed text: what follows the last line end is one only if it is not empty.
+pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
+    text.strip_suffix('\n').unwrap_or(text).split('\n')
+}
+
+/// What can be a nickname.
+pub(super) fn name_rule(out: &mut Vec<u8>) {
+    let [others @ .., last] = RESERVED_NAMES;
+    let others = others.join(", ");
+    put!(out, "1 to {NAME_LEN_MAX} letters, digits, - or _, and no nickname is {others} or {last}");
+}
+
+fn renamed(out: &mut Vec<u8>, old: &str, new: &str) {
+    // An IPv6 address brings its own bracket, which must not stand first.
+    let client = if old.starts_with('[') { "Client " } else { "" };
+    put!(out, "{client}{old} is now {new}");
+}
+
+fn presence(out: &mut Vec<u8>, parts: [(u32, &str); 3], members: u32) {
+    let mut mark = "";
+    for (count, what) in parts.into_iter().filter(|(count, _)| *count > 0) {
+        put!(out, "{mark}{count} {what}");
+        mark = ", ";
+    }
+    let mark = if mark.is_empty() { "" } else { "; " };
+    put!(out, "{mark}{members} here");
+}
+
+fn you_are_in(out: &mut Vec<u8>, room: &str, members: u32) {
+    match members.saturating_sub(1) {
+        0 => put!(out, "You are alone in {room}"),
+        1 => put!(out, "You are in {room} with 1 other"),
+        others => put!(out, "You are in {room} with {others} others"),
+    }
+}
+
+fn closing(out: &mut Vec<u8>, reason: CloseReason) {
+    let words = match reason {
+        CloseReason::Slow | CloseReason::Shed => "You read too slowly. Goodbye",
+        CloseReason::EndlessLine => {
+            return put!(out, "You sent {INPUT_LEN_MAX} bytes without ending a line. Goodbye");
+        }
+        CloseReason::Flood => "You sent faster than the server could take it. Goodbye",
+        CloseReason::Foreign => "This is a chat server: telnet or nc, please",
+        CloseReason::Full => "The server is full. Try again later",
+        CloseReason::AddressFull => "Too many connections from your address. Close one first",
+        CloseReason::AddressRate => "Too many connections from your address. Try again in a minute",
+        CloseReason::Stop => "The server is stopping. Goodbye",
+        CloseReason::Internal => "The server made a mistake and must close this. Goodbye",
+        CloseReason::EndOfFile | CloseReason::Quit | CloseReason::Reset | CloseReason::TimedOut => {
+            "Goodbye"
+        }
+    };
+    put!(out, "{words}");
+}
