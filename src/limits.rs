@@ -165,10 +165,12 @@ pub const LARGE_CHUNKS: u32 = 512;
 /// Bytes kept for texts that everybody is sent, such as the help: four for each dialect.
 pub const SHARED_TEXT_LEN: u32 = 64 << 10;
 
-/// Bytes a slow reader may be behind in one feed.
+/// Bytes of one feed that may come while a reader's socket is full.
 pub const BEHIND_LEN_MAX: u64 = 64 << 10;
 /// How long a slow reader may leave a byte unread, once its socket is full.
 pub const BEHIND_AGE_MAX: Duration = Duration::from_secs(10);
+/// How long a reader with a full socket may make the authors of a room wait.
+pub const HOLD_GRACE: Duration = Duration::from_secs(1);
 /// How often slow readers are looked for; with `BEHIND_AGE_MAX` they are gone within 11 s.
 pub const SLOW_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of a room above which its authors are not read from, because this worker is behind. A

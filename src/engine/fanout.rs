@@ -18,8 +18,8 @@ use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, Message};
 use crate::limits::{
-    BEHIND_LEN_MAX, CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RESUME_INTERVAL,
-    RETRY_PAUSE, RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
+    CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RESUME_INTERVAL, RETRY_PAUSE,
+    RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
 };
 use crate::time::{Clock, Time};
 use crate::uring::{Ring, errno};
@@ -300,8 +300,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let blocked = conn.blocked;
         if blocked || conn.queued || conn.sent.0 == self.batch_number {
             self.set_lagging(index);
-            // Only a full socket counts against its reader; that the server is late does not.
-            if blocked && target - cursor > BEHIND_LEN_MAX {
+            if blocked && self.is_too_far_behind(index) {
                 self.slow.push((key, CloseReason::Slow));
             }
             self.make_ready(key);
@@ -367,7 +366,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let conn = &mut self.conns[key.slot as usize];
         conn.blocked = true;
         self.stats.blocked.add(1);
-        if conn.stalled_since == Time::NEVER {
+        let stalls = conn.stalled_since == Time::NEVER;
+        if stalls {
             conn.stalled_since = now;
         }
         if !std::mem::replace(&mut conn.listed, true) {
@@ -382,6 +382,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         } else {
             conn.polling = true;
             self.ring.poll_out(key.slot, Token::Poll(key).encode());
+        }
+        if stalls {
+            self.note_stall(key);
         }
     }
 

@@ -348,7 +348,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fan_out();
         self.stats.turns.record(self.clock.now() - start);
         self.publish_ring_stats();
-        Ok(!(self.stopping && self.connection_count() == 0))
+        Ok(!(self.stopping && self.conns.is_empty()))
     }
 
     /// How long the next enter may wait.

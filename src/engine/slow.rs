@@ -11,10 +11,11 @@
 //! When memory runs short, those who hold most of it go first.
 
 use super::conn::{Conn, NONE, Source};
+use super::output::Subscription;
 use super::token::{Key, Token};
 use super::{SlowPolicy, Timer, Worker};
 use crate::chat::{CloseReason, Message};
-use crate::limits::{BEHIND_AGE_MAX, BEHIND_LEN_MAX, SLOW_CHECK_INTERVAL};
+use crate::limits::{BEHIND_AGE_MAX, BEHIND_LEN_MAX, HOLD_GRACE, SLOW_CHECK_INTERVAL};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -38,6 +39,29 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             self.shed();
         }
         self.timers.set(self.now + SLOW_CHECK_INTERVAL, Timer::Slow);
+    }
+
+    /// Notes where the rooms of a connection stand whose socket is full now.
+    pub(super) fn note_stall(&mut self, key: Key) {
+        let mut next = self.conn(key).map_or(NONE, |conn| conn.subscription);
+        while next != NONE {
+            let subscription = &mut self.subscriptions[next as usize];
+            subscription.stalled_at = self.feeds[subscription.feed as usize].feed.head();
+            next = subscription.next;
+        }
+    }
+
+    /// Whether a member whose socket is full is so far behind that it must not go on so. What it had
+    /// not been sent before the socket was full is the server's lateness, and does not count; but
+    /// when it makes the authors of a room wait, it has a second to read that too.
+    pub(super) fn is_too_far_behind(&self, index: u32) -> bool {
+        let Subscription { conn, feed, cursor, stalled_at, .. } =
+            self.subscriptions[index as usize];
+        let room_feed = &self.feeds[feed as usize];
+        let waited_for = room_feed.congested
+            && self.conn(conn).is_some_and(|conn| conn.stalled_since + HOLD_GRACE <= self.now);
+        let from = if waited_for { cursor } else { cursor.max(stalled_at) };
+        room_feed.feed.head() - from > BEHIND_LEN_MAX
     }
 
     /// Closes the slow readers that hold most, until a quarter of the memory would be free again.
