@@ -103,7 +103,8 @@ pub const PRESENCE_INTERVAL: Duration = Duration::from_secs(1);
 pub const BATCH_EVENTS_MAX: usize = 4_096;
 /// Bytes in a peer's outbox above which it counts as full: the workers then stop reading clients,
 /// an observer's lines are dropped. A mark, not an end: what the batches on their way make still
-/// goes in, at most `BATCH_EVENTS_MAX` events of each worker. Far above what a turn makes as a rule.
+/// goes in, at most `BATCH_EVENTS_MAX` events of each worker. Far above what a turn makes as a
+/// rule.
 pub const OUTBOX_LEN_MAX: usize = 8 << 20;
 
 /// Slots for connections in a ring: the kernel's own bound on direct descriptors
@@ -149,8 +150,8 @@ pub const CHUNK_LEN: u32 = 4_096;
 /// Bytes of a chunk of a busy feed: what a late reader is sent at once.
 pub const LARGE_CHUNK_LEN: u32 = 32 << 10;
 const _: () = assert!(RENDERED_LEN_MAX <= CHUNK_LEN as usize);
-/// Chunks for replies at most, 2 GiB: positions in a ring's memory are 32 bits. Few connections have
-/// replies waiting at any moment.
+/// Chunks for replies at most, 2 GiB: positions in a ring's memory are 32 bits. Few connections
+/// have replies waiting at any moment.
 pub const PRIVATE_CHUNKS_MAX: u32 = 1 << 19;
 const _: () = assert!(
     SHARED_TEXT_LEN as u64

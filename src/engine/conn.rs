@@ -251,8 +251,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fill_lanes();
     }
 
-    /// The time for draining is over. What a full socket still holds goes too, so that nothing of it
-    /// stays in the kernel.
+    /// The time for draining is over. What a full socket still holds goes too, so that nothing of
+    /// it stays in the kernel.
     pub(super) fn on_close_timer(&mut self, key: Key) {
         let Some(conn) = self.conn(key) else { return };
         let blocked = conn.blocked;

@@ -51,9 +51,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
     }
 
-    /// Whether a member whose socket is full is so far behind that it must not go on so. What it had
-    /// not been sent before the socket was full is the server's lateness, and does not count; but
-    /// when it makes the authors of a room wait, it has a second to read that too.
+    /// Whether a member whose socket is full is so far behind that it must not go on so. What it
+    /// had not been sent before the socket was full is the server's lateness, and does not count;
+    /// but when it makes the authors of a room wait, it has a second to read that too.
     pub(super) fn is_too_far_behind(&self, index: u32) -> bool {
         let Subscription { conn, feed, cursor, stalled_at, .. } =
             self.subscriptions[index as usize];

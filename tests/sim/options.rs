@@ -69,8 +69,8 @@ pub(crate) struct Faults {
 
 impl Options {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        // A crowd on one worker: its sweeps take more than a turn. Not so large that rooms would sum
-        // up who comes and goes.
+        // A crowd on one worker: its sweeps take more than a turn. Not so large that rooms would
+        // sum up who comes and goes.
         let crowd = rng.chance(100);
         let worker_count = if crowd { 1 } else { rng.below(4) + 1 };
         let both = [SlowPolicy::Close, SlowPolicy::Skip];
