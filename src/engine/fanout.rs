@@ -11,6 +11,8 @@
 //! A send's outcome is known when the next turn begins (see `uring`): what failed is rolled back
 //! there, and only then is memory let go of (`settle`).
 
+use std::time::Duration;
+
 use super::conn::{NONE, Source, State};
 use super::feed::Stretch;
 use super::output::{RoomFeed, Subscription, Sweep};
@@ -21,7 +23,7 @@ use crate::limits::{
     CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RESUME_INTERVAL, RETRY_PAUSE,
     RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
 };
-use crate::time::{Clock, Time};
+use crate::time::Clock;
 use crate::uring::{Ring, errno};
 
 /// A send of the present batch.
@@ -230,7 +232,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn caught_up(&mut self, key: Key) {
         let stopping = self.stopping;
         let Some(conn) = self.conn_mut(key) else { return };
-        conn.stalled_since = Time::NEVER;
+        conn.stalled = false;
+        conn.full_for = Duration::ZERO;
         conn.retry_count = 0;
         if stopping && conn.is_open() {
             self.tell(key, &Message::Stopping);
@@ -366,10 +369,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let conn = &mut self.conns[key.slot as usize];
         conn.blocked = true;
         self.stats.blocked.add(1);
-        let stalls = conn.stalled_since == Time::NEVER;
-        if stalls {
-            conn.stalled_since = now;
-        }
+        conn.full_since = now;
+        let stalls = !std::mem::replace(&mut conn.stalled, true);
         if !std::mem::replace(&mut conn.listed, true) {
             self.stalled.push(key);
         }
@@ -399,7 +400,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     pub(super) fn unblock(&mut self, key: Key) {
-        let Some(conn) = self.conn_mut(key).filter(|conn| conn.blocked) else { return };
+        let Some(conn) = self.conn(key).filter(|conn| conn.blocked) else { return };
+        let full_for = self.full_for(conn);
+        let conn = &mut self.conns[key.slot as usize];
+        conn.full_for = full_for;
         conn.blocked = false;
         self.stats.blocked.set(self.stats.blocked.read() - 1);
         self.make_ready(key);

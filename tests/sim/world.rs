@@ -436,7 +436,11 @@ impl World {
             return;
         }
         let is_in = self.oracle.was_let_in(client.person);
-        if client.reading == Reading::Never && is_in && socket.ending.is_none() {
+        // Under `skip` a socket that says it has room and has none may start the notice of what was
+        // skipped, and with it the ten seconds, late.
+        let skips = self.options.policies.contains(&SlowPolicy::Skip);
+        let is_patient = skips && self.options.ring.poll_spurious > 0;
+        if client.reading == Reading::Never && is_in && socket.ending.is_none() && !is_patient {
             let visits = self.oracle.visit_count(client.person);
             let same_room = self.visits_when_full[client.person] == visits;
             let full_for = socket.full_since.map_or(0, |since| self.now() - since);
