@@ -9,6 +9,7 @@ const PORT_DEFAULT: u16 = 2626;
 /// Chat in the terminal: what arrives never touches the line you are typing.
 #[derive(Debug, Parser)]
 #[command(
+    name = "chat",
     version,
     after_help = "Tab completes commands, nicknames and rooms; Up and Down call back lines, Ctrl-R finds\n\
     one that contains what is typed; Ctrl-D or /quit ends. /help lists the server's commands.\n\

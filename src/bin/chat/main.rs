@@ -60,12 +60,13 @@ fn fail(words: &str) -> ExitCode {
 
 fn start(args: &Args, target: Target, zone: UtcOffset) -> Result<End, String> {
     let recall = recall(args.history.as_deref())?;
-    let stream = link::connect(&target)
+    let talk = Arc::new(Talk::default());
+    let stream = connect(&target, &talk)
         .map_err(|error| format!("Unable to connect to {target}: {}", link::reason(&error)))?;
     let piped = !(io::stdin().is_terminal() && io::stdout().is_terminal());
     let session = Session {
         target,
-        talk: Arc::default(),
+        talk,
         seen: Arc::new(Mutex::new(Seen::new())),
         paint: paint(args, zone),
         output: Output::Lines,
@@ -77,6 +78,12 @@ fn start(args: &Args, target: Target, zone: UtcOffset) -> Result<End, String> {
     } else {
         edit(session, stream, recall)
     }
+}
+
+fn connect(target: &Target, talk: &Talk) -> io::Result<TcpStream> {
+    let stream = link::connect(target)?;
+    talk.connected(stream.try_clone()?);
+    Ok(stream)
 }
 
 fn recall(path: Option<&Path>) -> Result<Recall, String> {

@@ -42,7 +42,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Talks until the end.
+    /// Talks until the end. `talk` has the connection already: what is typed early must find it.
     pub(crate) fn run(&self, mut stream: TcpStream) -> End {
         let mut pause = PAUSE_MIN;
         self.state(&format!("Connected to {}", self.target));
@@ -69,7 +69,6 @@ impl Session {
 
     /// Shows what arrives until the connection ends.
     fn follow(&self, stream: &TcpStream) -> io::Result<()> {
-        self.talk.connected(stream.try_clone()?);
         link::read_lines(stream, |line| {
             let is_mention = {
                 let mut seen = self.seen();
@@ -90,8 +89,7 @@ impl Session {
                 return None;
             }
             *pause = (*pause * 2).min(PAUSE_MAX);
-            let connected = link::connect(&self.target);
-            match connected.and_then(|stream| self.retake(&stream).map(|()| stream)) {
+            match link::connect(&self.target).and_then(|stream| self.take_up(stream)) {
                 Ok(stream) => {
                     self.state(&format!("Connected to {} again", self.target));
                     return Some(stream);
@@ -104,13 +102,15 @@ impl Session {
         }
     }
 
-    /// Asks for the nickname and the room of before.
-    fn retake(&self, mut stream: &TcpStream) -> io::Result<()> {
+    /// Asks for the nickname and the room of before, and lets the person write again.
+    fn take_up(&self, mut stream: TcpStream) -> io::Result<TcpStream> {
         let seen = self.seen();
         let nick = seen.nick.iter().map(|nick| format!("/nick {nick}\r\n"));
         let room = seen.room.iter().filter(|room| *room != ROOM_DEFAULT);
         let lines: String = nick.chain(room.map(|room| format!("/join {room}\r\n"))).collect();
-        stream.write_all(lines.as_bytes())
+        stream.write_all(lines.as_bytes())?;
+        self.talk.connected(stream.try_clone()?);
+        Ok(stream)
     }
 
     fn state(&self, words: &str) {
