@@ -214,6 +214,28 @@ fn the_terminal_is_left_as_it_was() {
 }
 
 #[test]
+fn suspended_and_resumed_it_has_its_line_and_the_keys() {
+    let server = Server::start();
+    let (chat, port) = (env!("CARGO_BIN_EXE_chat"), server.port);
+    let shell = "exec env ENV=/dev/null PS1='shell: ' sh -i";
+    let Some(terminal) = Terminal::open(80, ROWS, shell) else { return };
+    terminal.enter(&format!("{chat} 127.0.0.1 {port}"));
+    terminal.wait_for_line("You're connected");
+    let mut zeno = Peer::connect(port, "zeno");
+    terminal.type_text("half");
+    terminal.wait_for_end(&["> half"]);
+    terminal.press(&["C-z"]);
+    terminal.wait_for("the shell", |lines| lines.last().is_some_and(|l| l.ends_with("shell:")));
+    zeno.say("meanwhile");
+    terminal.enter("fg");
+    terminal.wait_for_end(&["[zeno] meanwhile", "> half"]);
+    terminal.press(&["C-u"]);
+    terminal.wait_for_end(&["[zeno] meanwhile", ">"]);
+    terminal.enter("whole");
+    zeno.wait_for("] whole");
+}
+
+#[test]
 fn colours_are_on_unless_unwanted() {
     let server = Server::start();
     let mut zeno = Peer::connect(server.port, "zeno");

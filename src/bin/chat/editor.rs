@@ -5,9 +5,11 @@
 //! empties the line, and the reading ends only when the conversation does. Ctrl-R looks back
 //! without a search mode, since messages would have to wait for its end.
 
+use std::borrow::Cow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
+use nix::sys::signal::{SigSet, Signal};
 use rustyline::completion::{Completer, Pair};
 use rustyline::config::{BellStyle, CompletionType};
 use rustyline::highlight::Highlighter;
@@ -27,7 +29,7 @@ use crate::screen::{self, Queue};
 use crate::seen::{Latest, Seen};
 use crate::talk::Talk;
 
-const PROMPT: &str = "> ";
+pub(crate) const PROMPT: &str = "> ";
 
 /// What the keys work on.
 pub(crate) struct Desk {
@@ -53,11 +55,17 @@ pub(crate) fn start(desk: Desk) -> rustyline::Result<()> {
     let desk = Arc::new(desk);
     editor.set_helper(Some(Assistant(Arc::clone(&desk))));
     bind_keys(&mut editor, &desk);
+    // Ctrl-Z: only the thread that gives the terminal back may take the signal that stops all of
+    // them, or it would have the terminal again before they stop.
+    let suspend: SigSet = [Signal::SIGTSTP].into_iter().collect();
+    let _ = suspend.thread_block();
     let queue = Arc::clone(&desk.queue);
     thread::spawn(move || screen::print(&queue, printer));
     thread::spawn(move || {
+        let _ = suspend.thread_unblock();
         // Ends by Ctrl-D, Ctrl-C, or an error of the terminal: the end either way.
         let _ = editor.readline(PROMPT);
+        desk.queue.editor_gone();
         desk.talk.end_when_taken();
     });
     Ok(())
@@ -136,8 +144,15 @@ impl Desk {
 struct Assistant(Arc<Desk>);
 
 impl Helper for Assistant {}
-impl Highlighter for Assistant {}
 impl Validator for Assistant {}
+
+impl Highlighter for Assistant {
+    /// Nothing is highlighted, but this is the last that is called before the line is drawn.
+    fn highlight<'l>(&self, line: &'l str, _: usize) -> Cow<'l, str> {
+        self.0.queue.before_drawing(line);
+        Cow::Borrowed(line)
+    }
+}
 
 impl Hinter for Assistant {
     type Hint = String;

@@ -149,18 +149,22 @@ fn edit(mut session: Session, stream: TcpStream, recall: Recall) -> Result<End, 
     }
     session.output = Output::Screen(Arc::clone(&queue));
     let end = session.run(stream);
-    queue.close();
-    // The editor may still be at it; the process ends before it could notice.
+    let half_typed = queue.close();
+    // The editor holds still but has not given the terminal back.
     let _ = tcsetattr(&stdin, SetArg::TCSADRAIN, &before);
-    leave(end);
+    leave(&half_typed);
     Ok(end)
 }
 
-/// Leaves the prompt. After a loss what was half typed stays to be read.
-fn leave(end: End) {
+/// Ends what the editor began, and leaves what was half typed to be read.
+fn leave(half_typed: &str) {
     const PASTE_MARKS_OFF: &str = "\x1b[?2004l";
+    const SYNCHRONIZED_OFF: &str = "\x1b[?2026l";
     const CLEAR_LINE: &str = "\r\x1b[K";
-    let line = if end == End::Asked { CLEAR_LINE } else { "\r\n" };
+    let prompt = editor::PROMPT;
+    let line =
+        if half_typed.is_empty() { String::new() } else { format!("{prompt}{half_typed}\r\n") };
     let mut out = io::stdout();
-    let _ = write!(out, "{PASTE_MARKS_OFF}{line}").and_then(|()| out.flush());
+    let _ = write!(out, "{PASTE_MARKS_OFF}{CLEAR_LINE}{line}{SYNCHRONIZED_OFF}")
+        .and_then(|()| out.flush());
 }

@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Instant;
+use std::thread;
 
 use rustyline::ExternalPrinter;
 
@@ -49,8 +49,12 @@ struct Waiting {
     is_ready: bool,
     /// No more lines will come.
     is_closed: bool,
-    /// All of them are on the screen.
-    is_shown: bool,
+    /// The editor has read to the end: nobody draws a prompt any more.
+    is_editor_gone: bool,
+    /// The editor has the last lines. When it comes to draw its prompt again, it is to stay away.
+    is_last_handed_over: bool,
+    /// All lines are on the screen, and no prompt; this is what was half typed.
+    left: Option<String>,
 }
 
 impl Queue {
@@ -77,19 +81,42 @@ impl Queue {
         }
     }
 
-    /// Waits until all lines are on the screen, though not for ever.
-    pub(crate) fn close(&self) {
-        let deadline = Instant::now() + LAST_LINES_TIMEOUT;
+    /// The editor is about to draw this line behind its prompt. Does not return once the last
+    /// lines are out, or the prompt would come back after the end.
+    pub(crate) fn before_drawing(&self, line: &str) {
+        let mut waiting = self.waiting();
+        if !waiting.is_last_handed_over {
+            return;
+        }
+        waiting.left.get_or_insert_with(|| line.to_owned());
+        self.changed.notify_all();
+        drop(waiting);
+        loop {
+            thread::park();
+        }
+    }
+
+    /// The editor has ended by itself.
+    pub(crate) fn editor_gone(&self) {
+        self.waiting().is_editor_gone = true;
+    }
+
+    /// Waits until all lines are on the screen, though not for ever, and returns what is half typed.
+    pub(crate) fn close(&self) -> String {
         let mut waiting = self.waiting();
         waiting.is_closed = true;
         self.changed.notify_all();
-        while !waiting.is_shown {
-            let left = deadline.saturating_duration_since(Instant::now());
-            if left.is_zero() {
-                return;
-            }
-            let waited = self.changed.wait_timeout(waiting, left);
-            waiting = waited.unwrap_or_else(PoisonError::into_inner).0;
+        let is_unshown = |waiting: &mut Waiting| waiting.left.is_none();
+        let waited = self.changed.wait_timeout_while(waiting, LAST_LINES_TIMEOUT, is_unshown);
+        waited.unwrap_or_else(PoisonError::into_inner).0.left.take().unwrap_or_default()
+    }
+
+    fn last_handed_over(&self) {
+        let mut waiting = self.waiting();
+        waiting.is_last_handed_over = true;
+        if waiting.is_editor_gone {
+            waiting.left = Some(String::new());
+            self.changed.notify_all();
         }
     }
 
@@ -121,11 +148,10 @@ pub(crate) fn print(queue: &Queue, mut printer: impl ExternalPrinter) {
             break;
         }
     }
-    // The printer holds one text. It takes the second after this when it has let go of the first,
-    // and it lets go of that when the lines before are on the screen.
-    let _ = printer.print(NOTHING.to_owned()).and_then(|()| printer.print(NOTHING.to_owned()));
-    queue.waiting().is_shown = true;
-    queue.changed.notify_all();
+    // The printer holds one text. It takes this one when the editor has got hold of the last lines,
+    // and the editor prints those before it draws anything else.
+    let _ = printer.print(NOTHING.to_owned());
+    queue.last_handed_over();
 }
 
 #[cfg(test)]
