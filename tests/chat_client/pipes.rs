@@ -62,8 +62,9 @@ fn every_line_is_taken_before_the_end() {
     let server = Server::start();
     let mut zeno = Peer::connect(server.port, "zeno");
     let input: String = (0..2_000).map(|n| format!("line {n}\n")).collect();
-    let (code, _, stderr) = run(chat_at(server.port), &input);
+    let (code, stdout, stderr) = run(chat_at(server.port), &(input + "/nick plato\n"));
     assert_eq!((code, stderr.as_str()), (Some(0), ""));
+    assert!(stdout.ends_with("\nYou are plato\n"), "the answers come too: {stdout}");
     (0..2_000).for_each(|n| drop(zeno.wait_for(&format!("] line {n}"))));
 }
 

@@ -122,11 +122,12 @@ fn tab_completes_what_was_seen() {
 #[test]
 fn proposals_do_not_hold_messages_up() {
     let server = Server::start();
-    let Some(terminal) = Terminal::chat(40, ROWS, server.port, "") else { return };
+    // All of them would not fit, and the editor would ask for a key before it goes on.
+    let Some(terminal) = Terminal::chat(40, 8, server.port, "") else { return };
     terminal.wait_for_line("You're connected");
     let mut others: Vec<_> =
-        (0..20).map(|n| Peer::connect(server.port, &format!("somebody-{n}"))).collect();
-    terminal.wait_for("all", |lines| lines.iter().any(|l| l.ends_with("now somebody-19")));
+        (0..30).map(|n| Peer::connect(server.port, &format!("somebody-{n}"))).collect();
+    terminal.wait_for("all", |lines| lines.iter().any(|l| l.ends_with("now somebody-29")));
     terminal.type_text("some");
     terminal.press(&["Tab"]);
     terminal.wait_for_end(&["> somebody-"]);

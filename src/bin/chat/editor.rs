@@ -124,12 +124,12 @@ impl Desk {
     fn enter(&self, typed: &str) -> Cmd {
         let mut lines = typed.lines().map(clean).filter(|line| !line.trim().is_empty());
         while let Some(line) = lines.next() {
-            if !self.talk.send(&line) {
+            let show = || self.queue.push(&self.paint.sent(&line));
+            if !self.talk.send_after(&line, show) {
                 self.queue.push(&self.paint.state("Not connected: your line is kept"));
                 let left: Vec<_> = [line].into_iter().chain(lines).collect();
                 return replace(Some(left.join("\n")));
             }
-            self.queue.push(&self.paint.sent(&line));
             self.recall().add(&line);
         }
         Cmd::Kill(Movement::WholeBuffer)

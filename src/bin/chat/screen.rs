@@ -148,10 +148,11 @@ pub(crate) fn print(queue: &Queue, mut printer: impl ExternalPrinter) {
             break;
         }
     }
-    // The printer holds one text. It takes this one when the editor has got hold of the last lines,
-    // and the editor prints those before it draws anything else.
+    // The printer holds one text. It takes the first of these when the editor has got hold of the
+    // last lines, which that prints before it draws anything else; the second makes it draw.
     let _ = printer.print(NOTHING.to_owned());
     queue.last_handed_over();
+    let _ = printer.print(NOTHING.to_owned());
 }
 
 #[cfg(test)]

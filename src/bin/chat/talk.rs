@@ -53,12 +53,18 @@ impl Talk {
 
     /// Sends a line; false if there is no connection.
     pub(crate) fn send(&self, line: &str) -> bool {
+        self.send_after(line, || {})
+    }
+
+    /// The same, and does something before any answer can arrive.
+    pub(crate) fn send_after(&self, line: &str, before: impl FnOnce()) -> bool {
         let mut state = self.state();
         if is_goodbye(line) {
             state.ending = Some(Ending::Asked);
             self.changed.notify_all();
         }
         let Some(mut stream) = state.stream.as_ref() else { return false };
+        before();
         if stream.write_all(format!("{line}\r\n").as_bytes()).is_err() {
             // The reader notices, and says so.
             let _ = stream.shutdown(Shutdown::Both);
