@@ -101,7 +101,7 @@ impl Queue {
         self.waiting().is_editor_gone = true;
     }
 
-    /// Waits until all lines are on the screen, though not for ever, and returns what is half typed.
+    /// Waits until all lines are on the screen, though not for ever. Returns what is half typed.
     pub(crate) fn close(&self) -> String {
         let mut waiting = self.waiting();
         waiting.is_closed = true;

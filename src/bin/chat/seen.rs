@@ -6,7 +6,7 @@
 /// A line that arrived, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
-    /// The writer's name and how long it is with its brackets, if a person wrote the line.
+    /// The writer, if a person wrote the line.
     pub(crate) author: Option<&'a str>,
     /// What follows the name, or the whole line.
     pub(crate) text: &'a str,
