@@ -258,8 +258,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fill_lanes();
     }
 
-    /// The time for draining is over. What a full socket still holds goes too, so that nothing of it
-    /// stays in the kernel. A server that is late gives more time, except at its own end.
+    /// The time for draining is over. What a full socket still holds goes too, so that nothing of
+    /// it stays in the kernel. A server that is late gives more time, except at its own end.
     pub(super) fn on_close_timer(&mut self, key: Key) {
         let Some(conn) = self.conn(key) else { return };
         let (blocked, full_for) = (conn.blocked, self.full_for(conn));

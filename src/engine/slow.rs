@@ -1,7 +1,7 @@
 //! Readers that are too slow: found by bytes when a sweep meets them, by age twice a second.
 //!
-//! What counts is the age of the oldest unsent byte, and how long the socket was full: a reader that
-//! takes a byte now and then does not escape, and lateness of the server never counts. Under
+//! What counts is the age of the oldest unsent byte, and how long the socket was full: a reader
+//! that takes a byte now and then does not escape, and lateness of the server never counts. Under
 //! `close` the reader is told why, where its stream stands between two lines, and reset, so that
 //! the kernel keeps nothing for it. Under `skip` it goes on at the live end of its rooms, and once
 //! it reads again, a line says how many lines it missed. Replies are never skipped: who leaves
