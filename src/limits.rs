@@ -123,7 +123,8 @@ pub const BATCH_EVENTS_MAX: usize = 4_096;
 pub const BATCH_LEN_MAX: usize = BATCH_EVENTS_MAX * LINE_LEN_MAX;
 /// Bytes in a peer's outbox above which it counts as full: the workers then stop reading clients,
 /// an observer's lines are dropped. A mark, not an end: what the batches on their way make still
-/// goes in, at most `BATCH_EVENTS_MAX` events of each worker. Far above what a turn makes as a rule.
+/// goes in, at most `BATCH_EVENTS_MAX` events of each worker. Far above what a turn makes as a
+/// rule.
 pub const OUTBOX_LEN_MAX: usize = 8 << 20;
 
 /// Slots for connections in a ring: the kernel's own bound on direct descriptors
@@ -171,8 +172,8 @@ pub const CHUNK_LEN: u32 = 8_192;
 pub const LARGE_CHUNK_LEN: u32 = 32 << 10;
 const _: () = assert!(RENDERED_LEN_MAX <= CHUNK_LEN as usize);
 const _: () = assert!(FRAME_RENDERED_LEN_MAX <= CHUNK_LEN as usize);
-/// Chunks for replies at most, 2 GiB: positions in a ring's memory are 32 bits. Few connections have
-/// replies waiting at any moment.
+/// Chunks for replies at most, 2 GiB: positions in a ring's memory are 32 bits. Few connections
+/// have replies waiting at any moment.
 pub const PRIVATE_CHUNKS_MAX: u32 = 1 << 18;
 const _: () = assert!(
     SHARED_TEXT_LEN as u64
@@ -187,10 +188,12 @@ pub const LARGE_CHUNKS: u32 = 512;
 /// Bytes kept for texts that everybody is sent, such as the help: four for each dialect.
 pub const SHARED_TEXT_LEN: u32 = 64 << 10;
 
-/// Bytes a slow reader may be behind in one feed.
+/// Bytes of one feed that may come while a reader's socket is full.
 pub const BEHIND_LEN_MAX: u64 = 64 << 10;
 /// How long a slow reader may leave a byte unread, once its socket is full.
 pub const BEHIND_AGE_MAX: Duration = Duration::from_secs(10);
+/// How long a reader with a full socket may make the authors of a room wait.
+pub const HOLD_GRACE: Duration = Duration::from_secs(1);
 /// How often slow readers are looked for; with `BEHIND_AGE_MAX` they are gone within 11 s.
 pub const SLOW_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of a room above which its authors are not read from, because this worker is behind. A

@@ -99,7 +99,8 @@ struct RunArguments {
     #[arg(long, hide = true, requires = "target")]
     barrier: bool,
     /// How far to stand back behind other processes: 0 to 19
-    #[arg(long, hide = true, default_value_t = 0, value_parser = clap::value_parser!(i32).range(0..=19))]
+    #[arg(long, hide = true, default_value_t = 0)]
+    #[arg(value_parser = clap::value_parser!(i32).range(0..=19))]
     nice: i32,
 }
 

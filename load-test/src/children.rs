@@ -12,8 +12,8 @@ use std::process::{Child, Command, ExitStatus};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// The children that were not waited for yet, by their ids. The lock is held while one is started or
-/// waited for, so that an id in it is never another process's.
+/// The children that were not waited for yet, by their ids. The lock is held while one is started
+/// or waited for, so that an id in it is never another process's.
 static RUNNING: Mutex<BTreeMap<u32, Pid>> = Mutex::new(BTreeMap::new());
 
 /// The guard of a child.

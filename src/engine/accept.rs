@@ -102,6 +102,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     pub(super) fn on_accept_timer(&mut self) {
         self.accept_pause = false;
         self.fill_lanes();
+        if self.stopping {
+            self.stop_accepting();
+        }
     }
 
     /// A newcomer is here.
@@ -133,13 +136,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// The slots that are left are for refusals.
     fn is_full(&self) -> bool {
-        self.connection_count() > self.config.clients_max as usize
-    }
-
-    /// Connections, without the slots set aside for the next.
-    pub(super) fn connection_count(&self) -> usize {
         let accepting = self.lanes.len() - self.resting.len();
-        self.conns.len() - accepting
+        self.conns.len() - accepting > self.config.clients_max as usize
     }
 
     /// Tells a newcomer why it cannot stay. The core never hears of it.
@@ -148,8 +146,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.drain(key, reason);
     }
 
-    /// Accepts no more.
+    /// Accepts no more. A cancel can come between an accept's waking and its next try, and find
+    /// nothing: it is asked for again until none is left.
     pub(super) fn stop_accepting(&mut self) {
+        self.timers.set(self.now + ACCEPT_PAUSE, Timer::Accept);
         for lane in 0..u32::try_from(self.lanes.len()).expect("a handful") {
             if self.lanes[lane as usize].slot != NONE {
                 self.ring.cancel(Token::Accept { lane }.encode(), Token::Ignored.encode());

@@ -10,13 +10,14 @@
 //! Closed: the close itself is under way. A slot is empty only when that completed.
 
 use std::net::SocketAddr;
+use std::time::Duration;
 
 use super::rate::Rate;
 use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, ConnId, Event, Message};
 use crate::dialect::{Decoder, Dialect};
-use crate::limits::CLOSE_GRACE;
+use crate::limits::{CLOSE_GRACE, RETRY_PAUSE};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -41,8 +42,12 @@ pub(super) struct Conn {
     pub(super) mid_line: Source,
     /// Its send in the present batch: the number of the batch and its place there.
     pub(super) sent: (u32, u32),
-    /// Since when it has been behind because its socket was full; `NEVER` when it is not.
-    pub(super) stalled_since: Time,
+    /// It is behind because its socket was full, and has not caught up since.
+    pub(super) stalled: bool,
+    /// Since when its socket is full, while it is.
+    pub(super) full_since: Time,
+    /// How long its socket was full before that, since it is behind.
+    pub(super) full_for: Duration,
     /// It stands in the list of those that are looked at for slowness.
     pub(super) listed: bool,
     /// Lines it missed and was not told of yet.
@@ -106,7 +111,9 @@ impl Conn {
             subscription: NONE,
             mid_line: Source::Nothing,
             sent: (0, 0),
-            stalled_since: Time::NEVER,
+            stalled: false,
+            full_since: Time::default(),
+            full_for: Duration::ZERO,
             listed: false,
             skipped: 0,
             rate: Rate::default(),
@@ -251,15 +258,21 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fill_lanes();
     }
 
-    /// The time for draining is over. What a full socket still holds goes too, so that nothing of it
-    /// stays in the kernel.
+    /// The time for draining is over. What a full socket still holds goes too, so that nothing of
+    /// it stays in the kernel. A server that is late gives more time, except at its own end.
     pub(super) fn on_close_timer(&mut self, key: Key) {
         let Some(conn) = self.conn(key) else { return };
-        let blocked = conn.blocked;
-        match conn.state {
-            State::Draining(reason) => self.begin_close(key, reason, blocked),
-            State::Open if self.stopping => self.begin_close(key, CloseReason::Stop, blocked),
-            _ => {}
+        let (blocked, full_for) = (conn.blocked, self.full_for(conn));
+        let reason = match conn.state {
+            State::Draining(reason) => reason,
+            State::Open if self.stopping => CloseReason::Stop,
+            _ => return,
+        };
+        if self.stopping || blocked && full_for >= CLOSE_GRACE {
+            self.begin_close(key, reason, blocked);
+        } else {
+            let left = CLOSE_GRACE.saturating_sub(full_for).max(RETRY_PAUSE);
+            self.timers.set(self.now + left, Timer::Close(key));
         }
     }
 

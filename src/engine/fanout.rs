@@ -11,6 +11,8 @@
 //! A send's outcome is known when the next turn begins (see `uring`): what failed is rolled back
 //! there, and only then is memory let go of (`settle`).
 
+use std::time::Duration;
+
 use super::conn::{NONE, Source, State};
 use super::feed::Stretch;
 use super::output::{RoomFeed, Subscription, Sweep};
@@ -18,10 +20,10 @@ use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, Message};
 use crate::limits::{
-    BEHIND_LEN_MAX, CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RESUME_INTERVAL,
-    RETRY_PAUSE, RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
+    CONGESTED_LEN, FANOUT_QUANTUM, FANOUT_QUANTUM_LEN, RESUME_INTERVAL, RETRY_PAUSE,
+    RETRY_PAUSE_MAX, SMALL_ROOM_LEN, SWEEP_SLICE,
 };
-use crate::time::{Clock, Time};
+use crate::time::Clock;
 use crate::uring::{Ring, errno};
 
 /// A send of the present batch.
@@ -230,7 +232,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn caught_up(&mut self, key: Key) {
         let stopping = self.stopping;
         let Some(conn) = self.conn_mut(key) else { return };
-        conn.stalled_since = Time::NEVER;
+        conn.stalled = false;
+        conn.full_for = Duration::ZERO;
         conn.retry_count = 0;
         if stopping && conn.is_open() {
             self.tell(key, &Message::Stopping);
@@ -300,8 +303,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let blocked = conn.blocked;
         if blocked || conn.queued || conn.sent.0 == self.batch_number {
             self.set_lagging(index);
-            // Only a full socket counts against its reader; that the server is late does not.
-            if blocked && target - cursor > BEHIND_LEN_MAX {
+            if blocked && self.is_too_far_behind(index) {
                 self.slow.push((key, CloseReason::Slow));
             }
             self.make_ready(key);
@@ -367,9 +369,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let conn = &mut self.conns[key.slot as usize];
         conn.blocked = true;
         self.stats.blocked.add(1);
-        if conn.stalled_since == Time::NEVER {
-            conn.stalled_since = now;
-        }
+        conn.full_since = now;
+        let stalls = !std::mem::replace(&mut conn.stalled, true);
         if !std::mem::replace(&mut conn.listed, true) {
             self.stalled.push(key);
         }
@@ -382,6 +383,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         } else {
             conn.polling = true;
             self.ring.poll_out(key.slot, Token::Poll(key).encode());
+        }
+        if stalls {
+            self.note_stall(key);
         }
     }
 
@@ -396,7 +400,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     pub(super) fn unblock(&mut self, key: Key) {
-        let Some(conn) = self.conn_mut(key).filter(|conn| conn.blocked) else { return };
+        let Some(conn) = self.conn(key).filter(|conn| conn.blocked) else { return };
+        let full_for = self.full_for(conn);
+        let conn = &mut self.conns[key.slot as usize];
+        conn.full_for = full_for;
         conn.blocked = false;
         self.stats.blocked.set(self.stats.blocked.read() - 1);
         self.make_ready(key);

@@ -208,6 +208,9 @@ pub struct Worker<R, C> {
     listeners: Vec<Listener>,
     /// The instant of the present turn.
     now: Time,
+    /// Until when the worker was waiting, and would have heard of a socket with room at once. What
+    /// lies between that and `now` is the worker's own lateness.
+    attentive_until: Time,
 
     conns: Slab<Conn>,
     slot_count: usize,
@@ -276,6 +279,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let resting = (0..u32::try_from(lanes.len()).expect("a handful")).collect();
         let mut worker = Self {
             now: clock.now(),
+            attentive_until: clock.now(),
             ring,
             clock,
             peer,
@@ -337,7 +341,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let wait = self.patience();
         let asked = self.clock.now();
         self.ring.enter(wait)?;
-        self.now = self.clock.now();
+        let now = self.clock.now();
+        self.attentive_until = match wait {
+            Wait::No => self.now,
+            Wait::AtMost(time) => now.min(self.now + time),
+            Wait::Forever => now,
+        };
+        self.now = now;
         // The sends of the turn before are made inside an enter that does not wait.
         let start = if wait == Wait::No { asked } else { self.now };
         self.reap()?;
@@ -348,7 +358,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.fan_out();
         self.stats.turns.record(self.clock.now() - start);
         self.publish_ring_stats();
-        Ok(!(self.stopping && self.connection_count() == 0))
+        Ok(!(self.stopping && self.conns.is_empty()))
     }
 
     /// How long the next enter may wait.

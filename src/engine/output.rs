@@ -30,6 +30,9 @@ pub(super) struct Subscription {
     /// It missed a sweep, and catches up by itself.
     pub(super) lagging: bool,
     pub(super) cursor: u64,
+    /// Where the head was when the connection's socket became full: what came before that is not
+    /// the reader's fault.
+    pub(super) stalled_at: u64,
     /// The connection's next subscription, or `NONE`.
     pub(super) next: u32,
 }
@@ -199,6 +202,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             own_count: 0,
             lagging: false,
             cursor: room_feed.feed.head(),
+            stalled_at: 0,
             next: conn.subscription,
         };
         let index = u32::try_from(self.subscriptions.insert(subscription));

@@ -1,6 +1,6 @@
 //! Readers that are too slow: found by bytes when a sweep meets them, by age twice a second.
 //!
-//! What counts is the age of the oldest unsent byte, from when the socket was first full: a reader
+//! What counts is the age of the oldest unsent byte, and how long the socket was full: a reader
 //! that takes a byte now and then does not escape, and lateness of the server never counts. Under
 //! `close` the reader is told why, where its stream stands between two lines, and reset, so that
 //! the kernel keeps nothing for it. Under `skip` it goes on at the live end of its rooms, and once
@@ -10,11 +10,14 @@
 //!
 //! When memory runs short, those who hold most of it go first.
 
+use std::time::Duration;
+
 use super::conn::{Conn, NONE, Source};
+use super::output::Subscription;
 use super::token::{Key, Token};
 use super::{SlowPolicy, Timer, Worker};
 use crate::chat::{CloseReason, Message};
-use crate::limits::{BEHIND_AGE_MAX, BEHIND_LEN_MAX, SLOW_CHECK_INTERVAL};
+use crate::limits::{BEHIND_AGE_MAX, BEHIND_LEN_MAX, HOLD_GRACE, SLOW_CHECK_INTERVAL};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -23,10 +26,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     pub(super) fn check_slow(&mut self) {
         let mut stalled = std::mem::take(&mut self.stalled);
         stalled.retain(|key| {
-            let listed = self
-                .conn(*key)
-                .is_some_and(|conn| conn.stalled_since != Time::NEVER && conn.is_sent_to());
-            if listed && self.oldest_unsent(*key) + BEHIND_AGE_MAX <= self.now {
+            let conn = self.conn(*key).filter(|conn| conn.is_sent_to());
+            let conn = conn.filter(|conn| conn.stalled);
+            let listed = conn.is_some();
+            if conn.is_some_and(|conn| self.is_too_late(conn, self.oldest_unsent(conn))) {
                 self.slow.push((*key, CloseReason::Slow));
             } else if !listed && let Some(conn) = self.conn_mut(*key) {
                 conn.listed = false;
@@ -38,6 +41,29 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             self.shed();
         }
         self.timers.set(self.now + SLOW_CHECK_INTERVAL, Timer::Slow);
+    }
+
+    /// Notes where the rooms of a connection stand whose socket is full now.
+    pub(super) fn note_stall(&mut self, key: Key) {
+        let mut next = self.conn(key).map_or(NONE, |conn| conn.subscription);
+        while next != NONE {
+            let subscription = &mut self.subscriptions[next as usize];
+            subscription.stalled_at = self.feeds[subscription.feed as usize].feed.head();
+            next = subscription.next;
+        }
+    }
+
+    /// Whether a member whose socket is full is so far behind that it must not go on so. What it
+    /// had not been sent before the socket was full is the server's lateness, and does not count;
+    /// but when it makes the authors of a room wait, it has a second to read that too.
+    pub(super) fn is_too_far_behind(&self, index: u32) -> bool {
+        let Subscription { conn, feed, cursor, stalled_at, .. } =
+            self.subscriptions[index as usize];
+        let room_feed = &self.feeds[feed as usize];
+        let waited_for = room_feed.congested
+            && self.conn(conn).is_some_and(|conn| self.full_for(conn) >= HOLD_GRACE);
+        let from = if waited_for { cursor } else { cursor.max(stalled_at) };
+        room_feed.feed.head() - from > BEHIND_LEN_MAX
     }
 
     /// Closes the slow readers that hold most, until a quarter of the memory would be free again.
@@ -74,9 +100,23 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         private.feed.came_at(private.cursor)
     }
 
-    /// Since when the connection leaves its oldest byte unread.
-    fn oldest_unsent(&self, key: Key) -> Time {
-        let Some(conn) = self.conn(key) else { return Time::NEVER };
+    /// How long the connection's socket has been full since the connection is behind. Lateness of
+    /// the worker does not count: the socket may have had room for as long.
+    pub(super) fn full_for(&self, conn: &Conn) -> Duration {
+        let present = self.attentive_until.since(conn.full_since);
+        conn.full_for + if conn.blocked { present } else { Duration::ZERO }
+    }
+
+    /// Whether a byte that came at `oldest` is unread for longer than may be, and the reader is to
+    /// blame for that.
+    fn is_too_late(&self, conn: &Conn, oldest: Option<Time>) -> bool {
+        conn.blocked
+            && self.full_for(conn) >= BEHIND_AGE_MAX
+            && oldest.is_some_and(|oldest| oldest + BEHIND_AGE_MAX <= self.now)
+    }
+
+    /// When the oldest byte came that the connection has not been sent.
+    fn oldest_unsent(&self, conn: &Conn) -> Option<Time> {
         let mut oldest = self.oldest_reply(conn.private);
         let mut next = conn.subscription;
         while next != NONE {
@@ -86,7 +126,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             oldest = oldest.into_iter().chain(came_at).min();
             next = subscription.next;
         }
-        oldest.map_or(Time::NEVER, |oldest| oldest.max(conn.stalled_since))
+        oldest
     }
 
     /// Deals with those found too slow, and with those there was no memory for. Between two
@@ -109,8 +149,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Whether what the connection leaves unread are the lines of rooms, not its own replies.
     fn reads_replies(&self, conn: &Conn) -> bool {
         let oldest = self.oldest_reply(conn.private);
-        let late = |at: Time| at.max(conn.stalled_since) + BEHIND_AGE_MAX <= self.now;
-        !oldest.is_some_and(late) && self.private_len(conn.private) <= BEHIND_LEN_MAX
+        !self.is_too_late(conn, oldest) && self.private_len(conn.private) <= BEHIND_LEN_MAX
     }
 
     fn evict(&mut self, key: Key, reason: CloseReason) {

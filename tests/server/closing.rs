@@ -1,6 +1,8 @@
 //! How connections and the server end.
 
-use std::thread;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
 use rustix::process::Signal;
@@ -137,32 +139,48 @@ fn a_stopped_server_takes_leave_of_everybody() {
 /// Each reader has all lines from the first on, whole, up to where the server stopped.
 #[test]
 fn stopping_under_load_cuts_no_line() {
+    /// Lines that the author may be ahead of the readers: who reads too slowly is sent away.
+    const AHEAD: usize = 40;
+    let line = |number: usize| format!("{number} {}", "x".repeat(number % 800));
     let server = Server::start("--workers 2");
     let [author, reader, other, third] = server.lobby(["author", "reader", "other", "third"]);
-    let mut readers = [reader, other, third];
+    let read = Arc::new([const { AtomicUsize::new(0) }; 3]);
     let mut sender = author.sender();
+    let progress = Arc::clone(&read);
     let sending = thread::spawn(move || {
         for number in 0.. {
-            let line = format!("{number} {}\n", "x".repeat(number % 800));
-            if sender.try_send(&line).is_err() {
+            while progress.iter().any(|read| read.load(Ordering::Relaxed) + AHEAD < number) {
+                thread::yield_now();
+            }
+            if sender.try_send(line(number) + "\n").is_err() {
                 return;
             }
         }
     });
-    for reader in &mut readers {
-        for number in 0..100 {
-            reader.expect_line(format!("[author] {number} {}", "x".repeat(number % 800)));
-        }
+    let reading = [reader, other, third].into_iter().enumerate().map(|(place, mut reader)| {
+        let progress = Arc::clone(&read);
+        thread::spawn(move || {
+            for number in 0.. {
+                let got = reader.line();
+                if got == STOPPING {
+                    break;
+                }
+                assert_eq!(got, format!("[author] {}", line(number)));
+                progress[place].store(number, Ordering::Relaxed);
+            }
+            // The author waits for nobody any more.
+            progress[place].store(usize::MAX - AHEAD, Ordering::Relaxed);
+            reader.expect_end();
+        })
+    });
+    let reading: Vec<_> = reading.collect();
+    let begun = || read.iter().all(|read| read.load(Ordering::Relaxed) >= 100);
+    while !begun() && !reading.iter().any(JoinHandle::is_finished) {
+        thread::yield_now();
     }
-    let reading = readers.map(|mut reader| thread::spawn(move || reader.read_to_end()));
     server.signal(Signal::TERM);
     for reading in reading {
-        let text = reading.join().expect("it ends");
-        let text = String::from_utf8(text).expect("lines are text");
-        let lines = text.strip_suffix(&format!("{STOPPING}\r\n")).expect("it ends in a goodbye");
-        for (line, number) in lines.split_terminator("\r\n").zip(100..) {
-            assert_eq!(line, format!("[author] {number} {}", "x".repeat(number % 800)));
-        }
+        reading.join().expect("whole lines, and then the end");
     }
     let ended = server.wait(Duration::from_secs(5));
     assert_eq!(ended.code, Some(0), "{}", ended.log);

@@ -69,8 +69,8 @@ pub(crate) struct Faults {
 
 impl Options {
     pub(crate) fn draw(rng: &mut Rng) -> Self {
-        // A crowd on one worker: its sweeps take more than a turn. Not so large that rooms would sum
-        // up who comes and goes.
+        // A crowd on one worker: its sweeps take more than a turn. Not so large that rooms would
+        // sum up who comes and goes.
         let crowd = rng.chance(100);
         let worker_count = if crowd { 1 } else { rng.below(4) + 1 };
         let both = [SlowPolicy::Close, SlowPolicy::Skip];
@@ -110,7 +110,7 @@ impl Options {
         let is_soon = faults.late == 0 || faults.late_us <= 50;
         let is_certain = faults.send_again == 0 && faults.send_no_memory == 0;
         let is_large = faults.send_capacity_min >= 4_096;
-        is_soon && is_certain && is_large && self.starved.is_none()
+        is_soon && is_certain && is_large
     }
 }
 

@@ -4,14 +4,15 @@
 //! client entered, left or was renamed is said there too. So the oracle knows of every visit of a
 //! client to a room exactly which lines it has to get: those between its entering and its leaving,
 //! but its own. The rules:
-//! - What a client gets of a room is those lines, byte for byte, in order, from the first on, without
-//!   a gap. What is missing at the end was not sent before the client left the room or was closed;
-//!   of the room a healthy client is in, nothing is missing once the server rests.
+//! - What a client gets of a room is those lines, byte for byte, in order, from the first on,
+//!   without a gap. What is missing at the end was not sent before the client left the room or was
+//!   closed; of the room a healthy client is in, nothing is missing once the server rests.
 //! - A gap only stands where a notice says `skipped`, and is exactly as long as it says.
 //! - The lines of a room come after the reply to the command that led there.
 //! - Replies come in the order of the client's lines, whole, once. What they say of rooms and names
 //!   agrees with what the observer was told.
-//! - What the observer is told of a client's lines is what that client wrote: in order, whole, once.
+//! - What the observer is told of a client's lines is what that client wrote: in order, whole,
+//!   once.
 //! - Direct messages arrive once, in the order of their author's.
 //! - Every byte belongs to one of these.
 

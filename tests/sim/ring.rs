@@ -2,8 +2,8 @@
 //! whatever the seed says: short sends, full sockets, ended receives, few buffers, errors, late and
 //! reordered completions, a tiny queue, late bells.
 //!
-//! It also holds its caller to the contract: slots are empty when accepted into and idle when closed,
-//! one send a slot, memory of sends unchanged until they are done, buffers given back once.
+//! It also holds its caller to the contract: slots are empty when accepted into and idle when
+//! closed, one send a slot, memory of sends unchanged until they are done, buffers given back once.
 //!
 //! `enter` never blocks. A worker that would wait is *parked*: the world gives it no turn until
 //! something arrived for it or its time is over.

@@ -26,8 +26,8 @@ const MS: u64 = 1_000_000;
 const IDLE_TURNS_MAX: u32 = 300;
 /// Turns in one run, far above what any takes.
 const TURNS_MAX: u64 = 400_000;
-/// By then everybody who never reads is gone: twice the bound on age and half a second under `Skip`,
-/// and what a late ring adds.
+/// By then everybody who never reads is gone: twice the bound on age and half a second under
+/// `Skip`, and what a late ring adds.
 const SETTLE: u64 = 25_000 * MS;
 /// For clients whose lines wait for their rate as well.
 const SETTLE_UNTRUSTED: u64 = 120_000 * MS;
@@ -255,8 +255,8 @@ impl World {
         self.judge();
     }
 
-    /// Time goes on a little, clients read, a worker has its turn; with `jump`, time goes on to what
-    /// happens next when there is nothing to do.
+    /// Time goes on a little, clients read, a worker has its turn; with `jump`, time goes on to
+    /// what happens next when there is nothing to do.
     fn step(&mut self, jump: bool) {
         self.steps += 1;
         let time = self.rng.between(0, self.options.time_step_us * 1_000);
@@ -436,7 +436,11 @@ impl World {
             return;
         }
         let is_in = self.oracle.was_let_in(client.person);
-        if client.reading == Reading::Never && is_in && socket.ending.is_none() {
+        // Under `skip` a socket that says it has room and has none may start the notice of what was
+        // skipped, and with it the ten seconds, late.
+        let skips = self.options.policies.contains(&SlowPolicy::Skip);
+        let is_patient = skips && self.options.ring.poll_spurious > 0;
+        if client.reading == Reading::Never && is_in && socket.ending.is_none() && !is_patient {
             let visits = self.oracle.visit_count(client.person);
             let same_room = self.visits_when_full[client.person] == visits;
             let full_for = socket.full_since.map_or(0, |since| self.now() - since);

@@ -1,6 +1,6 @@
-//! Clients join one room one after the other, and what the server delivers meanwhile is counted: its
-//! welcomes and answers, and the notices of who came. Each client must cost the same in a large room
-//! as in a small one.
+//! Clients join one room one after the other, and what the server delivers meanwhile is counted:
+//! its welcomes and answers, and the notices of who came. Each client must cost the same in a large
+//! room as in a small one.
 
 use super::table::{Figure, Sample};
 use super::{Bench, Preset, Side};

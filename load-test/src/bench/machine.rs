@@ -29,7 +29,8 @@ impl Others {
         Ok(Self { all, ours, since: Instant::now() })
     }
 
-    /// A note if others used the machine noticeably since then. Children count once they have ended.
+    /// A note if others used the machine noticeably since then. Children count once they have
+    /// ended.
     pub(super) fn note(&self) -> Result<Option<String>, Failure> {
         let (all, ours) = read_ticks()?;
         let others = (all - self.all).saturating_sub(ours - self.ours) as f64;

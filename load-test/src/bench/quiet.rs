@@ -1,15 +1,15 @@
 //! A pair talks in a room of its own while a line goes to 10,000 others ten times a second: does it
-//! wait for them? The flood has a process of its own, which stands back behind all others (nice 19);
-//! the pair is this process, on the same core. Its threads sleep until a line is due or has come, and
-//! then take the core from whoever has it, because they have real-time priority (SCHED_FIFO, sched(7)).
-//! Without it a process that has just begun its turn keeps the core for some milliseconds, which is
-//! more than the server needs. It takes CAP_SYS_NICE and chrt(1); where either is missing, the pair
-//! has normal priority and the table says so.
+//! wait for them? The flood has a process of its own, which stands back behind all others (nice
+//! 19); the pair is this process, on the same core. Its threads sleep until a line is due or has
+//! come, and then take the core from whoever has it, because they have real-time priority
+//! (SCHED_FIFO, sched(7)). Without it a process that has just begun its turn keeps the core for
+//! some milliseconds, which is more than the server needs. It takes CAP_SYS_NICE and chrt(1); where
+//! either is missing, the pair has normal priority and the table says so.
 //!
 //! The pair is measured while the flood runs, from after its first line to before its last. Its own
-//! schedule lag is in its latency; the table gives it too, and says when it is not small. Where others
-//! use the machine, the flood is what they starve first: its median grows and the ratio flatters the
-//! server. So a run that is marked as disturbed proves nothing, whatever its verdict.
+//! schedule lag is in its latency; the table gives it too, and says when it is not small. Where
+//! others use the machine, the flood is what they starve first: its median grows and the ratio
+//! flatters the server. So a run that is marked as disturbed proves nothing, whatever its verdict.
 
 use super::generator::{Generator, Load};
 use super::table::{Figure, Sample};
@@ -49,8 +49,8 @@ impl Bench<'_> {
     }
 }
 
-/// In a thread of its own: those that it starts take over its priority, the rest of the program does
-/// not.
+/// In a thread of its own: those that it starts take over its priority, the rest of the program
+/// does not.
 fn measure_pair(
     scenario: Scenario,
     target: SocketAddr,

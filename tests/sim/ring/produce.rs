@@ -82,8 +82,8 @@ impl State {
         }
     }
 
-    /// Completes a receive once, if there is something to receive; says whether it did. `ends` makes
-    /// it the last completion.
+    /// Completes a receive once, if there is something to receive; says whether it did. `ends`
+    /// makes it the last completion.
     pub(super) fn receive(
         &mut self,
         index: u32,

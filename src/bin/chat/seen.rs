@@ -1,0 +1,265 @@
+//! What the lines of the server tell: who one is, where one is, who else and which rooms there are.
+//!
+//! Nothing but what people write begins with `[`; everything else is the server's word. A server
+//! that words things otherwise only leaves less to complete and to colour.
+
+/// A line that arrived, read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Line<'a> {
+    /// The writer, if a person wrote the line.
+    pub(crate) author: Option<&'a str>,
+    /// What follows the name, or the whole line.
+    pub(crate) text: &'a str,
+    /// To one person only.
+    pub(crate) direct: bool,
+}
+
+/// Takes a line apart: `[NAME] text`, `[NAME -> you] text`, `[you -> NAME] text`, or the server's.
+pub(crate) fn read(line: &str) -> Line<'_> {
+    let servers = Line { author: None, text: line, direct: false };
+    // An IPv6 address has brackets of its own, but no blank behind them.
+    let Some(end) = line.find("] ").filter(|_| line.starts_with('[')) else { return servers };
+    let (name, text) = (&line[1..end], &line[end + 1..]);
+    match name.split_once(" -> ") {
+        Some((from, "you")) => Line { author: Some(from), text, direct: true },
+        Some(_) => Line { author: Some("you"), text, direct: false },
+        None => Line { author: Some(name), text, direct: false },
+    }
+}
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(crate) struct Seen {
+    /// The own nickname, once the server has confirmed one.
+    pub(crate) nick: Option<String>,
+    /// The room one is in, once the server has named it.
+    pub(crate) room: Option<String>,
+    pub(crate) names: Latest,
+    pub(crate) rooms: Latest,
+    pub(crate) commands: Latest,
+    list: List,
+}
+
+/// What the indented lines name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum List {
+    #[default]
+    None,
+    Names,
+    Rooms,
+}
+
+impl Seen {
+    /// With the commands that every chatd knows.
+    pub(crate) fn new() -> Self {
+        let mut seen = Self::default();
+        for command in ["/help", "/join", "/leave", "/msg", "/nick", "/quit", "/rooms", "/who"] {
+            seen.commands.add(command);
+        }
+        seen.rooms.add("lobby");
+        seen
+    }
+
+    /// Learns from a line that arrived.
+    pub(crate) fn learn(&mut self, line: &str) {
+        match read(line).author {
+            Some("you") => {}
+            Some(name) => self.add_name(name),
+            None => self.learn_servers(line),
+        }
+    }
+
+    /// Whether the line is meant for the person here.
+    pub(crate) fn is_mention(&self, line: &str) -> bool {
+        let line = read(line);
+        let named = |nick: &String| names(line.text, nick);
+        let others = line.author.is_some_and(|author| author != "you");
+        others && (line.direct || self.nick.as_ref().is_some_and(named))
+    }
+
+    fn learn_servers(&mut self, line: &str) {
+        if let Some(entry) = line.strip_prefix("  ") {
+            self.learn_entry(entry);
+            return;
+        }
+        self.list = match line.strip_suffix(':') {
+            Some(head) if head.ends_with(" room") || head.ends_with(" rooms") => List::Rooms,
+            Some(head) if head.contains(" in ") => List::Names,
+            _ => List::None,
+        };
+        if let Some(rest) = line.strip_prefix("You are ") {
+            self.learn_own(rest);
+        } else if let Some(name) = line.strip_prefix("Client joined ") {
+            self.add_name(name);
+        } else if let Some(name) = line.strip_prefix("Client left ") {
+            self.names.remove(name);
+        } else if let Some((old, new)) = line.split_once(" is now ") {
+            self.names.remove(old);
+            self.add_name(new);
+        }
+    }
+
+    fn learn_entry(&mut self, entry: &str) {
+        let word = entry.split_whitespace().next().unwrap_or_default();
+        match self.list {
+            _ if entry.starts_with('/') => {
+                let words = entry.split(|c: char| c.is_whitespace() || "()[],".contains(c));
+                words.filter(|word| is_command(word)).for_each(|word| self.commands.add(word));
+            }
+            List::Names if entry == word => self.add_name(word),
+            List::Rooms if entry.ends_with(')') => self.rooms.add(word),
+            _ => {}
+        }
+    }
+
+    /// `NAME`, `alone in ROOM`, `in ROOM with ...`.
+    fn learn_own(&mut self, rest: &str) {
+        let words: Vec<_> = rest.split(' ').collect();
+        match words[..] {
+            [name] => self.nick = is_nick(name).then(|| name.to_owned()),
+            ["alone", "in", room] | ["in", room, "with" | "already", ..] => {
+                self.room = Some(room.to_owned());
+                self.rooms.add(room);
+            }
+            _ => {}
+        }
+    }
+
+    fn add_name(&mut self, name: &str) {
+        if is_nick(name) {
+            self.names.add(name);
+        }
+    }
+}
+
+/// Not an address, and one word.
+fn is_nick(name: &str) -> bool {
+    !name.is_empty() && !name.contains([':', ' '])
+}
+
+fn is_command(word: &str) -> bool {
+    word.len() > 1
+        && word.strip_prefix('/').is_some_and(|name| name.bytes().all(|b| b.is_ascii_lowercase()))
+}
+
+/// Whether `nick` stands in `text` as a word.
+fn names(text: &str, nick: &str) -> bool {
+    let is_of_word = |c: char| c.is_alphanumeric() || c == '-' || c == '_';
+    text.split(|c| !is_of_word(c)).any(|word| word.eq_ignore_ascii_case(nick))
+}
+
+/// A bounded set of words, the latest last.
+#[derive(Debug, Default)]
+pub(crate) struct Latest(Vec<String>);
+
+impl Latest {
+    pub(crate) fn add(&mut self, word: &str) {
+        self.remove(word);
+        if self.0.len() >= crate::limits::SEEN_MAX {
+            self.0.remove(0);
+        }
+        self.0.push(word.to_owned());
+    }
+
+    fn remove(&mut self, word: &str) {
+        self.0.retain(|known| !known.eq_ignore_ascii_case(word));
+    }
+
+    /// Those that begin like this, the latest first.
+    pub(crate) fn beginning<'a>(&'a self, start: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().rev().map(String::as_str).filter(move |word| {
+            word.get(..start.len()).is_some_and(|head| head.eq_ignore_ascii_case(start))
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(lines: &[&str]) -> Seen {
+        let mut seen = Seen::new();
+        lines.iter().for_each(|line| seen.learn(line));
+        seen
+    }
+
+    fn all(latest: &Latest) -> Vec<&str> {
+        latest.beginning("").collect()
+    }
+
+    #[test]
+    fn lines_are_taken_apart() {
+        for (line, author, text, direct) in [
+            ("[plato] hi", Some("plato"), " hi", false),
+            ("[[::1]:9] a] b", Some("[::1]:9"), " a] b", false),
+            ("[plato -> you] hi", Some("plato"), " hi", true),
+            ("[you -> plato] hi", Some("you"), " hi", false),
+            ("[plato]hi", None, "[plato]hi", false),
+            ("Client joined plato", None, "Client joined plato", false),
+            ("", None, "", false),
+        ] {
+            assert_eq!(read(line), Line { author, text, direct }, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn own_name_and_room() {
+        for (lines, nick, room) in [
+            (&["You are plato"][..], Some("plato"), None),
+            (&["You are plato", "You are 127.0.0.1:9"], None, None),
+            (&["[x] You are plato"], None, None),
+            (&["You are alone in cave"], None, Some("cave")),
+            (&["You are in cave with 2 others"], None, Some("cave")),
+            (&["You are in cave already"], None, Some("cave")),
+        ] {
+            let seen = seen(lines);
+            assert_eq!((seen.nick.as_deref(), seen.room.as_deref()), (nick, room), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn names_rooms_and_commands() {
+        let lines = [
+            "Client joined plato",
+            "Client joined 127.0.0.1:9",
+            "127.0.0.1:9 is now zeno",
+            "Client joined gone",
+            "Client left gone",
+            "2 in cave:",
+            "  thales",
+            "  and 7 more",
+            "2 rooms:",
+            "  cave (2)",
+            "  and 7 more",
+            "  /whois NAME      who that is (also /finger NAME)",
+        ];
+        let seen = seen(&lines);
+        assert_eq!(all(&seen.names), ["thales", "zeno", "plato"]);
+        assert_eq!(all(&seen.rooms), ["cave", "lobby"]);
+        assert_eq!(all(&seen.commands)[..2], ["/finger", "/whois"]);
+        assert_eq!(seen.names.beginning("ZE").collect::<Vec<_>>(), ["zeno"]);
+    }
+
+    #[test]
+    fn mentions() {
+        let seen = seen(&["You are plato"]);
+        for (line, mention) in [
+            ("[zeno] Plato, look", true),
+            ("[zeno] platonic", false),
+            ("[zeno] plato-x", false),
+            ("[zeno -> you] hi", true),
+            ("[you -> zeno] plato", false),
+            ("Client joined plato", false),
+        ] {
+            assert_eq!(seen.is_mention(line), mention, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_remembered_is_bounded() {
+        let mut latest = Latest::default();
+        (0..crate::limits::SEEN_MAX + 1).for_each(|n| latest.add(&format!("n{n}")));
+        assert_eq!(all(&latest).len(), crate::limits::SEEN_MAX);
+        assert_eq!(latest.beginning("n0").count(), 0);
+    }
+}
