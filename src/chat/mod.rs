@@ -4,7 +4,8 @@
 //! sockets, no clock, no randomness, no knowledge of how a line looks on the wire.
 //!
 //! One door, `Chat::handle`. Who writes lines is in exactly one room; who writes frames may be in
-//! none or in several, one for each frame's name. A line costs no allocation; joining, leaving and renaming cost the same in a room of three and of 10,000.
+//! none or in several. A line costs no allocation; joining, leaving and renaming cost the same in a
+//! room of three and of 10,000.
 #![forbid(unsafe_code)]
 
 mod command;

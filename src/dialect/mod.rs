@@ -127,8 +127,10 @@ impl Dialect {
 impl Decoder {
     /// Reads `bytes`, gives each input to `sink` in order, and returns how many bytes were taken:
     /// all of them, or, when `sink` breaks, those up to the end of the input it broke on. Nothing
-    /// is lost either way: the caller hands in the rest later. `bytes` are what one read brought, or
-    /// such a rest, with what came meanwhile; only the first `Input::Id` depends on it.
+    /// is lost either way: the caller hands in the rest later.
+    ///
+    /// `bytes` are what one read brought, or such a rest with what came meanwhile. Only
+    /// `Input::Id` depends on it.
     pub fn decode(
         &mut self,
         bytes: &[u8],
