@@ -107,8 +107,20 @@ impl Sources {
         encoder
             .encode_descriptor("chatd_hub_wait_seconds", help, None, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&waited, None)?;
+        self.coalescing(encoder)?;
         self.closed(encoder)?;
         self.turns(encoder)
+    }
+
+    /// What pacing and large feeds are for: many lines in each send.
+    #[expect(clippy::cast_precision_loss, reason = "a ratio needs no exact sums")]
+    fn coalescing(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        let [lines, sends] = [self.sum(|stats| &stats.deliveries), self.sum(|stats| &stats.sends)];
+        let mean = lines as f64 / sends.max(1) as f64;
+        let help = "Lines a send, the mean since the start";
+        encoder
+            .encode_descriptor("chatd_lines_per_send", help, None, MetricType::Gauge)?
+            .encode_gauge(&mean)
     }
 
     fn closed(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
@@ -307,6 +319,7 @@ pub(super) mod tests {
         sources.control.worker_failures.set(1);
         expected.extend([
             "chatd_rooms 1".to_owned(),
+            "chatd_lines_per_send 0.9981949458483754".to_owned(),
             "chatd_clients 0".to_owned(),
             "chatd_workers 2".to_owned(),
             "chatd_worker_failures_total 1".to_owned(),

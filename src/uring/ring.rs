@@ -362,3 +362,138 @@ pub(super) fn build(submissions: u32, completions: u32) -> io::Result<IoUring> {
 fn is(error: &io::Error, errnos: &[i32]) -> bool {
     error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::unix::thread::JoinHandleExt;
+    use std::sync::mpsc::channel;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A ring with queues as small as they come.
+    fn tiny(listeners: Vec<OwnedFd>) -> Uring {
+        Uring::new(Options {
+            submissions: 4,
+            completions: 8,
+            slots: 4,
+            lanes: 1,
+            recv_buffers: 1,
+            recv_buffer_len: 4,
+            memory_len: 4_096,
+            listeners,
+            bell: Arc::new(Doorbell::new().expect("a descriptor")),
+        })
+        .expect("a ring")
+    }
+
+    fn next(ring: &mut Uring) -> Completion {
+        loop {
+            if let Some(completion) = ring.next() {
+                return completion;
+            }
+            ring.enter(Wait::AtMost(Duration::from_secs(5))).expect("a sound ring");
+        }
+    }
+
+    /// A connection in slot 0, with token 1 for its receive.
+    fn connected() -> (Uring, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let peer = TcpStream::connect(listener.local_addr().expect("bound")).expect("a listener");
+        let mut ring = tiny(vec![listener.into()]);
+        ring.accept(0, 0, 0, 9);
+        let accepted = next(&mut ring);
+        assert_eq!((accepted.token, accepted.result), (9, 0));
+        assert_eq!(ring.accepted_from(0), peer.local_addr().expect("connected"));
+        ring.recv(0, 1);
+        (ring, peer)
+    }
+
+    #[test]
+    fn nothing_is_lost_when_both_queues_overflow() {
+        const COUNT: usize = 1_000;
+        let mut ring = tiny(Vec::new());
+        for token in 0..COUNT as u64 {
+            // Fails at once: the slot is empty. So each push makes a completion.
+            ring.close(3, token);
+        }
+        ring.enter(Wait::No).expect("a sound ring");
+        let mut tokens: Vec<u64> = Vec::new();
+        while tokens.len() < COUNT {
+            let completion = next(&mut ring);
+            assert_eq!(completion.result, -libc::EBADF);
+            tokens.push(completion.token);
+        }
+        assert_eq!(tokens, (0..COUNT as u64).collect::<Vec<_>>());
+        assert_eq!(ring.next(), None);
+        assert!(ring.stats().flushes > 0, "the submission queue was full");
+        assert!(ring.stats().overflows > 0, "the completion queue was full");
+    }
+
+    #[test]
+    fn a_signal_does_not_disturb() {
+        extern "C" fn ignore(_signal: libc::c_int) {}
+        let handler = ignore as extern "C" fn(libc::c_int);
+        // SAFETY: the handler does nothing; no other test uses the signal.
+        unsafe { libc::signal(libc::SIGUSR1, handler as libc::sighandler_t) };
+        let (entering, entered) = channel();
+        let waiter = thread::spawn(move || {
+            let mut ring = tiny(Vec::new());
+            entering.send(()).expect("the test waits");
+            let begun = Instant::now();
+            // A deadline only: the signal ends the wait long before.
+            ring.enter(Wait::AtMost(Duration::from_secs(60))).expect("no error");
+            begun.elapsed()
+        });
+        entered.recv().expect("the thread runs");
+        while !waiter.is_finished() {
+            // SAFETY: the thread has not been joined.
+            unsafe { libc::pthread_kill(waiter.as_pthread_t(), libc::SIGUSR1) };
+            thread::yield_now();
+        }
+        assert!(waiter.join().expect("no panic") < Duration::from_secs(60));
+    }
+
+    #[test]
+    fn a_receive_without_buffers_ends_and_loses_nothing() {
+        use std::io::Write;
+        let (mut ring, mut peer) = connected();
+        peer.write_all(b"abcdefgh").expect("an open connection");
+        let first = next(&mut ring);
+        let buffer = first.buffer.expect("a buffer");
+        assert_eq!(ring.buffer(buffer, 4), b"abcd");
+        let starved = next(&mut ring);
+        assert_eq!((starved.result, starved.more), (-libc::ENOBUFS, false));
+        ring.recycle(buffer);
+        ring.recv(0, 2);
+        let second = next(&mut ring);
+        assert_eq!((second.token, second.result), (2, 4));
+        assert_eq!(ring.buffer(second.buffer.expect("a buffer"), 4), b"efgh");
+    }
+
+    #[test]
+    fn a_cancelled_receive_has_one_last_completion_and_the_slot_is_free_again() {
+        use std::io::Read;
+        let (mut ring, mut peer) = connected();
+        ring.cancel(1, 99);
+        let last = next(&mut ring);
+        assert_eq!((last.token, last.result, last.more), (1, -libc::ECANCELED, false));
+        ring.abort(0, 99);
+        ring.close(0, 3);
+        let closed = next(&mut ring);
+        assert_eq!((closed.token, closed.result), (3, 0));
+        let reset = peer.read(&mut [0]).expect_err("reset, not closed");
+        assert_eq!(reset.raw_os_error(), Some(libc::ECONNRESET));
+    }
+
+    #[test]
+    fn the_bell_is_heard() {
+        let mut ring = tiny(Vec::new());
+        ring.hear(5);
+        ring.enter(Wait::No).expect("a sound ring");
+        assert_eq!(ring.next(), None);
+        ring.bell.ring();
+        assert_eq!(next(&mut ring).token, 5);
+    }
+}
