@@ -194,6 +194,9 @@ pub const BEHIND_LEN_MAX: u64 = 64 << 10;
 pub const BEHIND_AGE_MAX: Duration = Duration::from_secs(10);
 /// How long a reader with a full socket may make the authors of a room wait.
 pub const HOLD_GRACE: Duration = Duration::from_secs(1);
+/// What a turn takes at most, waiting aside, on a machine that is merely loaded. A longer one means
+/// that the worker was kept from running.
+pub const TURN_MAX: Duration = Duration::from_millis(500);
 /// How often slow readers are looked for; with `BEHIND_AGE_MAX` they are gone within 11 s.
 pub const SLOW_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of a room above which its authors are not read from, because this worker is behind. A

@@ -44,7 +44,7 @@ pub(super) struct Conn {
     pub(super) sent: (u32, u32),
     /// It is behind because its socket was full, and has not caught up since.
     pub(super) stalled: bool,
-    /// Since when its socket is full, while it is.
+    /// Since when its socket is full, while it is, by `Worker::attention`.
     pub(super) full_since: Time,
     /// How long its socket was full before that, since it is behind.
     pub(super) full_for: Duration,

@@ -365,12 +365,12 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// The socket is full: it is waited for.
     fn block(&mut self, key: Key, progress: bool) {
         self.stats.sends_blocked.add(1);
-        let now = self.now;
+        let (now, attention) = (self.now, self.attention);
         let conn = &mut self.conns[key.slot as usize];
         conn.blocked = true;
         self.stats.blocked.add(1);
-        conn.full_since = now;
-        let stalls = !std::mem::replace(&mut conn.stalled, true);
+        conn.full_since = attention;
+        conn.stalled = true;
         if !std::mem::replace(&mut conn.listed, true) {
             self.stalled.push(key);
         }
@@ -384,9 +384,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             conn.polling = true;
             self.ring.poll_out(key.slot, Token::Poll(key).encode());
         }
-        if stalls {
-            self.note_stall(key);
-        }
+        self.note_stall(key);
     }
 
     pub(super) fn on_poll(&mut self, key: Key) {

@@ -15,7 +15,7 @@ use crate::hub::{Batch, Bells, Hub, Outbox};
 use crate::limits::{
     ACCEPT_LANES, CHUNK_LEN, COMPLETIONS, FANOUT_QUANTUM, LARGE_CHUNK_LEN, LARGE_CHUNKS,
     PRIVATE_CHUNKS_MAX, REAP_FULL, REAPS_MAX, RECV_BUFFER_LEN, RECV_BUFFERS, REFUSAL_SLOTS,
-    RENDERED_LEN_MAX, RESUME_INTERVAL, ROOM_CHUNKS, SHARED_TEXT_LEN, SUBMISSIONS,
+    RENDERED_LEN_MAX, RESUME_INTERVAL, ROOM_CHUNKS, SHARED_TEXT_LEN, SUBMISSIONS, TURN_MAX,
 };
 use crate::time::{Clock, Monotonic, Time};
 use crate::uring::{self, Completion, Doorbell, Ring, Uring, Wait};
@@ -208,9 +208,9 @@ pub struct Worker<R, C> {
     listeners: Vec<Listener>,
     /// The instant of the present turn.
     now: Time,
-    /// Until when the worker was waiting, and would have heard of a socket with room at once. What
-    /// lies between that and `now` is the worker's own lateness.
-    attentive_until: Time,
+    /// Counts the time in which the worker would have heard of a socket with room at once. It
+    /// stands still while the worker is late, so that no reader is blamed for that.
+    attention: Time,
 
     conns: Slab<Conn>,
     slot_count: usize,
@@ -279,7 +279,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let resting = (0..u32::try_from(lanes.len()).expect("a handful")).collect();
         let mut worker = Self {
             now: clock.now(),
-            attentive_until: clock.now(),
+            attention: Time::default(),
             ring,
             clock,
             peer,
@@ -342,11 +342,12 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let asked = self.clock.now();
         self.ring.enter(wait)?;
         let now = self.clock.now();
-        self.attentive_until = match wait {
-            Wait::No => self.now,
-            Wait::AtMost(time) => now.min(self.now + time),
-            Wait::Forever => now,
-        };
+        self.attention = self.attention
+            + match wait {
+                Wait::No => (now - self.now).min(TURN_MAX),
+                Wait::AtMost(time) => (now - self.now).min(time + TURN_MAX),
+                Wait::Forever => now - self.now,
+            };
         self.now = now;
         // The sends of the turn before are made inside an enter that does not wait.
         let start = if wait == Wait::No { asked } else { self.now };

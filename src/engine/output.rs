@@ -16,6 +16,8 @@ use crate::uring::Ring;
 pub(super) struct Private {
     pub(super) feed: Feed,
     pub(super) cursor: u64,
+    /// As `Subscription::stalled_at`.
+    pub(super) stalled_at: u64,
 }
 
 /// A connection reads a room.
@@ -126,11 +128,15 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     fn after_telling(&mut self, key: Key, told: Result<(), Exhausted>) {
         let Some(conn) = self.conn(key) else { return };
-        let len = self.private_len(conn.private);
+        let Some(private) = self.privates.get(conn.private as usize) else { return };
+        let head = private.feed.head();
+        let came_while_full = head - private.cursor.max(private.stalled_at);
         if told.is_err() {
             self.stats.feed_refusals.add(1);
             self.slow.push((key, CloseReason::Internal));
-        } else if len > if conn.blocked { BEHIND_LEN_MAX } else { PRIVATE_LEN_MAX } {
+        } else if head - private.cursor > PRIVATE_LEN_MAX
+            || conn.blocked && came_while_full > BEHIND_LEN_MAX
+        {
             self.slow.push((key, CloseReason::Slow));
         } else {
             self.make_ready(key);
@@ -145,7 +151,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
         let feed = self.spare_feeds.pop().unwrap_or_default();
         let cursor = feed.head();
-        let private = u32::try_from(self.privates.insert(Private { feed, cursor }));
+        let private = u32::try_from(self.privates.insert(Private { feed, cursor, stalled_at: 0 }));
         let private = private.expect("at most one for each connection");
         self.conns[key.slot as usize].private = private;
         Some(private)

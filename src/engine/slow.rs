@@ -43,13 +43,17 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.timers.set(self.now + SLOW_CHECK_INTERVAL, Timer::Slow);
     }
 
-    /// Notes where the rooms of a connection stand whose socket is full now.
+    /// Notes where the feeds of a connection stand whose socket is full now.
     pub(super) fn note_stall(&mut self, key: Key) {
         let mut next = self.conn(key).map_or(NONE, |conn| conn.subscription);
         while next != NONE {
             let subscription = &mut self.subscriptions[next as usize];
             subscription.stalled_at = self.feeds[subscription.feed as usize].feed.head();
             next = subscription.next;
+        }
+        let private = self.conn(key).map_or(NONE, |conn| conn.private);
+        if let Some(private) = self.privates.get_mut(private as usize) {
+            private.stalled_at = private.feed.head();
         }
     }
 
@@ -103,7 +107,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// How long the connection's socket has been full since the connection is behind. Lateness of
     /// the worker does not count: the socket may have had room for as long.
     pub(super) fn full_for(&self, conn: &Conn) -> Duration {
-        let present = self.attentive_until.since(conn.full_since);
+        let present = self.attention.since(conn.full_since);
         conn.full_for + if conn.blocked { present } else { Duration::ZERO }
     }
 
