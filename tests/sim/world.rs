@@ -436,10 +436,8 @@ impl World {
             return;
         }
         let is_in = self.oracle.was_let_in(client.person);
-        // Under `skip` a socket that says it has room and has none may start the notice of what was
-        // skipped, and with it the ten seconds, late.
-        let skips = self.options.policies.contains(&SlowPolicy::Skip);
-        let is_patient = skips && self.options.ring.poll_spurious > 0;
+        // Under `skip` one who is owed no reply is left to the kernel, which ends it (USER_TIMEOUT).
+        let is_patient = self.options.policies.contains(&SlowPolicy::Skip);
         if client.reading == Reading::Never && is_in && socket.ending.is_none() && !is_patient {
             let visits = self.oracle.visit_count(client.person);
             let same_room = self.visits_when_full[client.person] == visits;
