@@ -110,7 +110,7 @@ impl Options {
         let is_soon = faults.late == 0 || faults.late_us <= 50;
         let is_certain = faults.send_again == 0 && faults.send_no_memory == 0;
         let is_large = faults.send_capacity_min >= 4_096;
-        is_soon && is_certain && is_large
+        is_soon && is_certain && is_large && self.starved.is_none()
     }
 }
 
