@@ -16,7 +16,7 @@ use std::sync::mpsc::{self, Receiver};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::chat::{self, Event, PeerId, PeerSet};
 use crate::config::Config;
@@ -107,6 +107,8 @@ struct Opened {
     worker_clients: u32,
     /// Clients in all.
     clients: u32,
+    /// As many as the operator asked for.
+    clients_asked: Option<u64>,
 }
 
 impl Opened {
@@ -123,7 +125,14 @@ impl Opened {
         let by_worker = listener::bind(&config.listen, config.workers, config.slow)?;
         let admin = config.admin.map(listener::bind_admin).transpose()?;
         let transcript = config.transcript.as_ref().map(transcript::open).transpose()?;
-        Ok(Self { by_worker, admin, transcript, worker_clients, clients })
+        Ok(Self {
+            by_worker,
+            admin,
+            transcript,
+            worker_clients,
+            clients,
+            clients_asked: config.clients_max,
+        })
     }
 
     /// Tells what was bound and what the workers will take, before the first client is let in.
@@ -139,6 +148,9 @@ impl Opened {
             let (count, bytes) = (pool.count, pool.len);
             info!(pool = pool.name, count, bytes, "memory of each worker");
             bytes_all += bytes;
+        }
+        if let Some(asked) = self.clients_asked.filter(|asked| *asked > u64::from(self.clients)) {
+            warn!(asked, clients = self.clients, "the limit of open files allows fewer clients");
         }
         let workers = self.by_worker.len();
         let bytes = bytes_all * workers as u64;
@@ -330,6 +342,9 @@ impl Control {
         }
         self.exchange();
         self.finish_transcript().await?;
+        if outcome.is_ok() {
+            info!("stopped");
+        }
         outcome
     }
 

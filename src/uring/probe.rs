@@ -44,7 +44,13 @@ pub fn check() -> Result<(), Unavailable> {
         return Err(too_old("it may lose completions"));
     }
     drop(ring);
-    send_mode().map_err(|error| Unavailable { cause: error.to_string(), way_out: REPORT })
+    send_mode().map_err(|error| match error.raw_os_error() {
+        Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Unavailable {
+            cause: "io_uring_enter or io_uring_register is not permitted".into(),
+            way_out: SECCOMP,
+        },
+        _ => Unavailable { cause: error.to_string(), way_out: REPORT },
+    })
 }
 
 fn setup_failed(error: &io::Error) -> Unavailable {
