@@ -436,7 +436,8 @@ impl World {
             return;
         }
         let is_in = self.oracle.was_let_in(client.person);
-        // Under `skip` one who is owed no reply is left to the kernel, which ends it (USER_TIMEOUT).
+        // Under `skip` one who is owed no reply is left to the kernel, which ends it
+        // (USER_TIMEOUT).
         let is_patient = self.options.policies.contains(&SlowPolicy::Skip);
         if client.reading == Reading::Never && is_in && socket.ending.is_none() && !is_patient {
             let visits = self.oracle.visit_count(client.person);
