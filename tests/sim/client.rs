@@ -1,5 +1,6 @@
 //! The fake clients: what they type, how they read, how they go.
 
+use chatd::engine::SlowPolicy;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
@@ -28,6 +29,8 @@ pub(crate) enum Reading {
 pub(crate) struct Client {
     pub(crate) person: PersonId,
     pub(crate) socket: SocketId,
+    /// What becomes of slow readers where it connected.
+    pub(crate) policy: SlowPolicy,
     pub(crate) reading: Reading,
     /// It always read promptly.
     pub(crate) always_prompt: bool,
@@ -44,10 +47,11 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(person: PersonId, socket: SocketId) -> Self {
+    pub(crate) fn new(person: PersonId, socket: SocketId, policy: SlowPolicy) -> Self {
         Self {
             person,
             socket,
+            policy,
             reading: Reading::Promptly,
             always_prompt: true,
             typed: VecDeque::new(),

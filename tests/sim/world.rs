@@ -339,7 +339,7 @@ impl World {
         let person = self.oracle.add(addr);
         let socket = Socket::new(addr, capacity);
         let socket = self.net.borrow_mut().connect(worker, listener, socket);
-        self.clients.push(Client::new(person, socket));
+        self.clients.push(Client::new(person, socket, self.options.policies[listener]));
         self.visits_when_full.push(0);
     }
 
@@ -438,8 +438,8 @@ impl World {
         let is_in = self.oracle.was_let_in(client.person);
         // Under `skip` one who is owed no reply is left to the kernel, which ends it
         // (USER_TIMEOUT).
-        let is_patient = self.options.policies.contains(&SlowPolicy::Skip);
-        if client.reading == Reading::Never && is_in && socket.ending.is_none() && !is_patient {
+        let is_kept = client.policy == SlowPolicy::Close && socket.ending.is_none();
+        if client.reading == Reading::Never && is_in && is_kept {
             let visits = self.oracle.visit_count(client.person);
             let same_room = self.visits_when_full[client.person] == visits;
             let full_for = socket.full_since.map_or(0, |since| self.now() - since);
