@@ -44,13 +44,18 @@ pub fn check() -> Result<(), Unavailable> {
         return Err(too_old("it may lose completions"));
     }
     drop(ring);
-    send_mode().map_err(|error| match error.raw_os_error() {
+    send_mode().map_err(|error| later_call_failed(&error))
+}
+
+/// A ring could be made, but not used.
+fn later_call_failed(error: &io::Error) -> Unavailable {
+    match error.raw_os_error() {
         Some(libc::EPERM | libc::EACCES | libc::ENOSYS) => Unavailable {
             cause: "io_uring_enter or io_uring_register is not permitted".into(),
             way_out: SECCOMP,
         },
         _ => Unavailable { cause: error.to_string(), way_out: REPORT },
-    })
+    }
 }
 
 fn setup_failed(error: &io::Error) -> Unavailable {
@@ -79,9 +84,7 @@ fn too_old(what: &str) -> Unavailable {
 
 fn operations(ring: &IoUring) -> Result<(), Unavailable> {
     let mut probe = Probe::new();
-    ring.submitter()
-        .register_probe(&mut probe)
-        .map_err(|error| Unavailable { cause: format!("probe: {error}"), way_out: SECCOMP })?;
+    ring.submitter().register_probe(&mut probe).map_err(|error| later_call_failed(&error))?;
     let needed = [
         (opcode::Accept::CODE, "ACCEPT"),
         (opcode::Recv::CODE, "RECV"),
