@@ -63,6 +63,7 @@ fn clients_of_rooms_by_number_hold_their_conversation() {
 
     // The first frame for another room enters it, and is dropped.
     first.frame("222", "nobody hears this");
+    first.settle();
     let mut third = connect(&server, "rid");
     third.frame("222", "nor this");
     first.expect(format!("\n[{}] entered room.\n", third.name));
