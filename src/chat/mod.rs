@@ -8,8 +8,10 @@
 //! room of three and of 10,000.
 #![forbid(unsafe_code)]
 
+mod close_reason;
 mod command;
 mod event;
+mod message;
 mod nick;
 mod room;
 mod session;
@@ -19,9 +21,9 @@ mod tests;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
-pub use event::{
-    Action, CloseReason, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink, Start,
-};
+pub use close_reason::CloseReason;
+pub use event::{Action, ConnId, Event, PeerId, PeerSet, RoomId, Sink, Start};
+pub use message::Message;
 pub use nick::RESERVED_NAMES;
 pub use room::{RoomNameError, validate_room_name};
 

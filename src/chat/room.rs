@@ -12,7 +12,8 @@ use std::ops::{Index, IndexMut};
 use slab::Slab;
 
 use super::command;
-use super::event::{Message, PeerId, PeerSet, RoomId};
+use super::event::{PeerId, PeerSet, RoomId};
+use super::message::Message;
 use super::nick::{self, Name, NameIndex, ShownName};
 use super::session::SessionId;
 use crate::limits::{NAME_LEN_MAX, PRESENCE_INTERVAL, PRESENCE_ROOM_LEN, ROOMS_MAX};
