@@ -113,6 +113,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         observers: PeerSet::default(),
         rooms: Vec::new(),
         clients_max: 100,
+        motd: false,
     };
     let ring = Uring::new(Options {
         submissions: 256,
@@ -131,6 +132,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         bells: Arc::new(NoBells),
         stats: Arc::new(WorkerStats::default()),
         door: Arc::new(Door::new(100, vec!["127.0.0.0/8".parse().expect("a network")])),
+        motd: "".into(),
         config,
         listeners: vec![Listener { dialect: Dialect::Telnet, slow: SlowPolicy::Close }],
     };

@@ -35,6 +35,13 @@ pub enum Message<T> {
         /// The line.
         text: T,
     },
+    /// To the others in a room: what somebody does.
+    Acted {
+        /// Their name.
+        author: T,
+        /// What, as the name's predicate.
+        text: T,
+    },
     /// To the others in a room: a text as it was framed, with all its line ends, LF. It may hold
     /// several lines, and its last need not be ended.
     Framed {
@@ -66,6 +73,13 @@ pub enum Message<T> {
     },
     /// The list of commands.
     Help,
+    /// What a command does.
+    HelpOn {
+        /// How it is written, one of `command_forms`.
+        form: &'static str,
+    },
+    /// The message of the day. Its text is the engine's; without one, that there is none.
+    Motd,
     /// To one who asked for a nickname: it is theirs.
     YouAre {
         /// The nickname.
@@ -89,6 +103,50 @@ pub enum Message<T> {
     WhoEntry {
         /// Their name.
         name: T,
+        /// Whether they are away.
+        away: bool,
+    },
+    /// To one who asks for somebody: a room they are in.
+    IsIn {
+        /// Their name.
+        name: T,
+        /// The room's name.
+        room: T,
+    },
+    /// The same: they are in none.
+    IsNowhere {
+        /// Their name.
+        name: T,
+    },
+    /// To one who asks for somebody or writes to them: they are away.
+    IsAway {
+        /// Their name.
+        name: T,
+        /// Why; may be empty.
+        text: T,
+    },
+    /// To one who said so: they count as away.
+    YouAreAway {
+        /// Why; may be empty.
+        text: T,
+    },
+    /// To one who was away: they count as here.
+    YouAreBack,
+    /// The same, to one who was not away.
+    YouAreHere,
+    /// What a room is about.
+    Topic {
+        /// The room's name.
+        room: T,
+        /// May be empty: nobody said what.
+        topic: T,
+    },
+    /// To a room: what it is about from now on.
+    TopicSet {
+        /// Who says so.
+        name: T,
+        /// Empty: nothing any more.
+        topic: T,
     },
     /// The head of the answer to `/rooms`.
     Rooms {
@@ -101,6 +159,8 @@ pub enum Message<T> {
         room: T,
         /// How many are there.
         members: u32,
+        /// What it is about; may be empty.
+        topic: T,
     },
     /// The end of a list that stops early.
     AndMore {
@@ -118,6 +178,8 @@ pub enum Message<T> {
         /// What was typed, without the slash.
         name: T,
     },
+    /// A slash without a word.
+    NoCommand,
     /// A command was given too little or too much.
     Usage {
         /// How it is written.
@@ -132,12 +194,18 @@ pub enum Message<T> {
     NameTaken {
         /// The nickname.
         name: T,
+        /// One like it that nobody has, if one was found.
+        free: Option<T>,
     },
     /// Nobody goes by that name.
     NoSuchUser {
         /// What was typed.
         name: T,
     },
+    /// Nobody wrote to the one who wants to reply, or they are gone.
+    NobodyToReplyTo,
+    /// A topic or a reason was refused for its length (`limits::REMARK_LEN_MAX`).
+    RemarkTooLong,
     /// No room goes by that name.
     NoSuchRoom {
         /// What was typed.
@@ -184,6 +252,9 @@ impl<T> Message<T> {
             Self::Said { author, text } => {
                 Message::Said { author: text_of(author), text: text_of(text) }
             }
+            Self::Acted { author, text } => {
+                Message::Acted { author: text_of(author), text: text_of(text) }
+            }
             Self::Framed { author, text } => {
                 Message::Framed { author: text_of(author), text: text_of(text) }
             }
@@ -195,25 +266,48 @@ impl<T> Message<T> {
                 Message::DirectSent { to: text_of(to), text: text_of(text) }
             }
             Self::Help => Message::Help,
+            Self::HelpOn { form } => Message::HelpOn { form },
+            Self::Motd => Message::Motd,
             Self::YouAre { name } => Message::YouAre { name: text_of(name) },
             Self::YouAreIn { room, members } => {
                 Message::YouAreIn { room: text_of(room), members: *members }
             }
             Self::Who { room, members } => Message::Who { room: text_of(room), members: *members },
-            Self::WhoEntry { name } => Message::WhoEntry { name: text_of(name) },
-            Self::Rooms { count } => Message::Rooms { count: *count },
-            Self::RoomsEntry { room, members } => {
-                Message::RoomsEntry { room: text_of(room), members: *members }
+            Self::WhoEntry { name, away } => Message::WhoEntry { name: text_of(name), away: *away },
+            Self::IsIn { name, room } => Message::IsIn { name: text_of(name), room: text_of(room) },
+            Self::IsNowhere { name } => Message::IsNowhere { name: text_of(name) },
+            Self::IsAway { name, text } => {
+                Message::IsAway { name: text_of(name), text: text_of(text) }
             }
+            Self::YouAreAway { text } => Message::YouAreAway { text: text_of(text) },
+            Self::YouAreBack => Message::YouAreBack,
+            Self::YouAreHere => Message::YouAreHere,
+            Self::Topic { room, topic } => {
+                Message::Topic { room: text_of(room), topic: text_of(topic) }
+            }
+            Self::TopicSet { name, topic } => {
+                Message::TopicSet { name: text_of(name), topic: text_of(topic) }
+            }
+            Self::Rooms { count } => Message::Rooms { count: *count },
+            Self::RoomsEntry { room, members, topic } => Message::RoomsEntry {
+                room: text_of(room),
+                members: *members,
+                topic: text_of(topic),
+            },
             Self::AndMore { count } => Message::AndMore { count: *count },
             Self::Goodbye => Message::Goodbye,
             Self::Here => Message::Here,
             Self::Stopping => Message::Stopping,
             Self::UnknownCommand { name } => Message::UnknownCommand { name: text_of(name) },
+            Self::NoCommand => Message::NoCommand,
             Self::Usage { form } => Message::Usage { form },
             Self::BadName { name } => Message::BadName { name: text_of(name) },
-            Self::NameTaken { name } => Message::NameTaken { name: text_of(name) },
+            Self::NameTaken { name, free } => {
+                Message::NameTaken { name: text_of(name), free: free.as_ref().map(text_of) }
+            }
             Self::NoSuchUser { name } => Message::NoSuchUser { name: text_of(name) },
+            Self::NobodyToReplyTo => Message::NobodyToReplyTo,
+            Self::RemarkTooLong => Message::RemarkTooLong,
             Self::NoSuchRoom { name } => Message::NoSuchRoom { name: text_of(name) },
             Self::AlreadyIn { room } => Message::AlreadyIn { room: text_of(room) },
             Self::TooManyRooms => Message::TooManyRooms,

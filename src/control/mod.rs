@@ -198,6 +198,7 @@ impl Peer {
             observers,
             rooms: config.rooms.clone(),
             clients_max: opened.clients as usize,
+            motd: !config.motd.is_empty(),
         };
         Ok(Self {
             id,
@@ -232,6 +233,7 @@ struct Control {
     running: usize,
     transcript: Option<Transcript>,
     sources: Sources,
+    motd: Arc<str>,
     drain: Duration,
     /// When it stops waiting for the others; from the moment when it stops.
     deadline: Option<Instant>,
@@ -273,6 +275,7 @@ impl Control {
             running: 0,
             transcript,
             sources,
+            motd: Arc::clone(&config.motd),
             drain: config.drain,
             deadline: None,
         })
@@ -302,6 +305,7 @@ impl Control {
                 bells: Arc::new(self.peer.bells.clone()),
                 stats: Arc::clone(&self.sources.workers[index]),
                 door: Arc::clone(door),
+                motd: Arc::clone(&self.motd),
                 config,
                 listeners,
             };
