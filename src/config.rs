@@ -214,8 +214,8 @@ mod tests {
     #[test]
     fn every_option_has_one_name_in_both_places() {
         let words = "--listen 127.0.0.1:1 --listen telnet://[::1]:2 --workers 3 --admin 127.0.0.1:4 \
-             --transcript - --room one --room two --motd /dev/null --max-clients 5 --slow skip --pace 6 --drain 7 \
-             --log-level debug";
+             --transcript - --room one --room two --motd /dev/null --max-clients 5 \
+             --slow skip --pace 6 --drain 7 --log-level debug";
         let words = ["chatd"].into_iter().chain(words.split_ascii_whitespace());
         let args = Args::try_parse_from(words).expect("well-formed options");
         let file = file(

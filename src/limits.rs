@@ -117,8 +117,8 @@ pub const ID_READ_LEN_MAX: usize = 100;
 /// crashed terminals (CVE-2021-27135, CVE-2021-26937).
 pub const COMBINING_MARKS_MAX: usize = 6;
 
-/// Rooms at a time. Each costs about 170 bytes, its topic and 4 for each peer in the core, and 200 on each
-/// worker that has members.
+/// Rooms at a time. Each costs about 170 bytes, its topic, and 4 for each peer in the core, and 200
+/// on each worker that has members.
 pub const ROOMS_MAX: usize = 65_536;
 /// Entries a list (`/who`, `/rooms`) names before it says how many more there are.
 pub const LIST_LEN_MAX: usize = 100;

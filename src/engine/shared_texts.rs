@@ -21,7 +21,8 @@ fn messages() -> impl Iterator<Item = Message<&'static str>> {
 }
 
 impl SharedTexts {
-    /// Renders them, and the message of the day, into the first `SHARED_TEXT_LEN` bytes of `memory`.
+    /// Renders them, and the message of the day, into the first bytes of `memory`, at most
+    /// `SHARED_TEXT_LEN`.
     pub(super) fn write(motd: &str, memory: &mut [u8]) -> Self {
         let mut bytes = Vec::new();
         let pieces = Dialect::ALL.map(|dialect| {

@@ -28,9 +28,9 @@ const SHARDS: u64 = 4;
 /// Seeds within which a sabotage must be noticed.
 const SABOTAGED_SEEDS: u64 = 40;
 
-/// Seeds, and the kinds of lines they ran with, that fail without a repair that was made, each seen to: two sends to one connection in a
-/// batch (0, 1); the reason why a client is sent away stood before its last replies (10, 13); it
-/// stood within a line (11449).
+/// Seeds, and the kinds of lines they ran with, that fail without a repair that was made, each seen
+/// to: two sends to one connection in a batch (0, 1); the reason why a client is sent away stood
+/// before its last replies (10, 13); it stood within a line (11449).
 const REGRESSIONS: &[(usize, u64)] = &[
     (FIRST_WORDS, 107_053),
     (FIRST_WORDS, 109_892),

@@ -228,7 +228,10 @@ impl Oracle {
         let author_id: PersonId = author_id.parse().expect("a number");
         let sequence: u64 = sequence.parse().expect("a number");
         assert!(self.ever_named[author].contains(&author_id), "{author} did not write {text}");
-        let is_it = |said: &Said| matches!(said, Said::Msg { text: said, .. } | Said::Reply(said) if said == text);
+        let is_it = |said: &Said| match said {
+            Said::Msg { text: said, .. } | Said::Reply(said) => said == text,
+            _ => false,
+        };
         assert!(self.people[author_id].script.iter().any(is_it), "{text} was not written");
         let last = self.people[id].direct_from.insert(author_id, sequence);
         assert!(last.is_none_or(|last| last < sequence), "{text} out of order or twice");

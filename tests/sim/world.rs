@@ -76,7 +76,8 @@ pub(crate) struct World {
     settled: bool,
 }
 
-/// Runs a seed to its end, with lines of so many kinds; panics where something is wrong. Returns the hash of all that happened.
+/// Runs a seed to its end, with lines of so many kinds; panics where something is wrong.
+/// Returns the hash of all that happened.
 pub(crate) fn run(seed: u64, words: usize, sabotage: Option<Sabotage>, verbose: bool) -> u64 {
     let mut rng = Rng::new(seed);
     let options = Options::draw(words, &mut rng);

@@ -1,7 +1,7 @@
 //! What the lines of the server tell: who one is, where one is, who else and which rooms there are.
 //!
-//! Nothing but what people write begins with `[` or `*`; everything else is the server's word. A server
-//! that words things otherwise only leaves less to complete and to colour.
+//! Nothing but what people write begins with `[` or `*`; everything else is the server's word.
+//! A server that words things otherwise only leaves less to complete and to colour.
 
 /// A line that arrived, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -79,8 +79,8 @@ fn answers_to_the_asker_only() {
         &[
             ("/help", &["(help)"]),
             ("/HELP", &["(help)"]),
-            ("/help me", &[&told_of_me]),
-            ("/help /ME", &[&told_of_me]),
+            ("/help me", &[told_of_me]),
+            ("/help /ME", &[told_of_me]),
             ("/help a b", &["Usage: /help [COMMAND]"]),
             ("/help python", &["Unknown command: python"]),
             ("/motd", &["There is no message of the day"]),
