@@ -31,7 +31,7 @@ pub use audit::Totals;
 pub use report::{
     Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
 };
-pub use scenario::{Connect, Group, Protocol, Scenario};
+pub use scenario::{Connect, Group, Protocol, Rate, Scenario, Sizes, Skew};
 pub use session::Session;
 pub use wire::HEADER_LEN;
 
