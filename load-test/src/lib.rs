@@ -17,19 +17,20 @@ mod bench;
 mod children;
 mod clock;
 pub mod limits;
+mod machine;
+mod outcome;
 mod receive;
-mod report;
+pub mod report;
 mod scenario;
 mod send;
 pub mod server;
 mod session;
 mod stats;
+mod summary;
 mod wire;
 
 pub use audit::Totals;
-pub use report::{
-    Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
-};
+pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Protocol, Scenario};
 pub use session::Session;
 pub use wire::HEADER_LEN;
