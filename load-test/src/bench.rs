@@ -12,7 +12,7 @@ mod load;
 mod quiet;
 mod table;
 
-use crate::args::{parse_duration, write_json};
+use crate::options::{parse_duration, write_json};
 use crate::server::{locate, own_cpus, pin};
 use crate::{Failure, usage};
 use clap::{Args, ValueEnum};
