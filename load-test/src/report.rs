@@ -275,8 +275,8 @@ pub struct Second {
     pub clients: u32,
 }
 
-/// HdrHistogram V2, deflated, base64: what its tools and libraries read. Values in nanoseconds. None
-/// where nothing was recorded.
+/// HdrHistogram V2, deflated, base64: what its tools and libraries read. Values in nanoseconds.
+/// None where nothing was recorded.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "named like the percentiles")]
 pub struct Histograms {
