@@ -75,13 +75,13 @@ fn nc_both_ways() {
     let server = Server::start("");
     let [mut plato] = server.lobby(["plato"]);
     let Some(mut person) = nc(&server, &[]) else { return };
-    person.sees(&format!("{WELCOME}\r\n"));
+    person.sees_next(&format!("{WELCOME}\r\n"));
     let joined = plato.line();
     let name = joined.strip_prefix("Client joined ").expect("a newcomer").to_owned();
     person.types("hello\n");
     plato.expect_line(format!("[{name}] hello"));
     plato.send("hello yourself\n");
-    person.sees("[plato] hello yourself\r\n");
+    person.sees_next("[plato] hello yourself\r\n");
     person.types("/quit\n");
     plato.expect_line(format!("Client left {name}"));
     person.sees_at_last("Goodbye\r\n");
