@@ -1,5 +1,5 @@
-//! The five chat programs that chatd comes from: the clients that came with them, written anew, hold
-//! their conversations with it, and none of the faults that their servers had is there.
+//! The five chat programs that chatd comes from: the clients that came with them, written anew,
+//! hold their conversations with it, and none of the faults that their servers had is there.
 //!
 //! The clients are Python programs, in this folder; the words that they are owed are written out
 //! here. The first and the fifth had no client but telnet.
@@ -21,9 +21,8 @@
 //! | 4 | the wrong side hears that one is offline | `the_sender_is_told_that_somebody_is_offline` |
 //!
 //! That what arrives leaves alone what is typed is shown in a terminal, by
-//! `half_a_line_stands_under_what_arrives` in `tests/chat_client`. Of the fifth no fault is known; its
-//! hall, rooms and commands are in `tests/server`,
-//! `the_hall_and_the_rooms_of_the_fifth_origin`.
+//! `half_a_line_stands_under_what_arrives` in `tests/chat_client`. Of the fifth no fault is known;
+//! its hall, rooms and commands: `the_hall_and_the_rooms_of_the_fifth_origin` in `tests/server`.
 
 /// The server and its clients. This target needs a part of it.
 #[allow(dead_code)]
