@@ -17,20 +17,21 @@ mod bench;
 mod children;
 mod clock;
 pub mod limits;
+mod machine;
 mod options;
+mod outcome;
 mod receive;
-mod report;
+pub mod report;
 mod scenario;
 mod send;
 pub mod server;
 mod session;
 mod stats;
+mod summary;
 mod wire;
 
 pub use audit::Totals;
-pub use report::{
-    Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
-};
+pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Protocol, Rate, Scenario, Sizes, Skew};
 pub use session::Session;
 pub use wire::HEADER_LEN;

@@ -224,7 +224,8 @@ mod tests {
 
     #[test]
     fn jitter_moves_a_burst_as_one() {
-        let table = Timetable::new(&100.into(), 4, true, (MS * 0, MS * 2000)).expect("long enough");
+        let table =
+            Timetable::new(&100.into(), 4, true, (Duration::ZERO, MS * 2000)).expect("long enough");
         let due: Vec<_> = (0..table.line_count).map(|index| table.after_ns(index, 7)).collect();
         for (slot, burst) in (0..).zip(due.chunks(4)) {
             assert!(burst.iter().all(|due| *due == burst[0]));
