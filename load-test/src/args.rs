@@ -2,7 +2,8 @@
 
 use crate::children::{self, Barrier};
 use crate::limits::{CONNECT_TIMEOUT, GRACE};
-use crate::scenario::{Connect, Group, Protocol, Scenario, mix};
+use crate::protocol::Protocol;
+use crate::scenario::{Connect, Group, Scenario, mix};
 use crate::server::{Server, Watch, locate, pin};
 use crate::{Failure, Report, Session, bench, clock, failed};
 use clap::{Args, Parser, Subcommand};
@@ -172,7 +173,7 @@ impl RunArguments {
                 source: self.source,
             },
             threads: self.threads,
-            protocol: Protocol::Chatd,
+            protocol: Protocol::Telnet,
             seed: self.seed,
             run: run_id(self.seed),
         }

@@ -3,7 +3,7 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure
+//! main ─▶ args ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
 //!            └──▶ bench         └──▶ stats ─▶ report
 //!                   └──▶ server         processes and their figures in /proc
 //! ```
@@ -17,6 +17,7 @@ mod bench;
 mod children;
 mod clock;
 pub mod limits;
+mod protocol;
 mod receive;
 mod report;
 mod scenario;
@@ -27,10 +28,11 @@ mod stats;
 mod wire;
 
 pub use audit::Totals;
+pub use protocol::Protocol;
 pub use report::{
     Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
 };
-pub use scenario::{Connect, Group, Protocol, Scenario};
+pub use scenario::{Connect, Group, Scenario};
 pub use session::Session;
 pub use wire::HEADER_LEN;
 
