@@ -13,7 +13,7 @@ mod machine;
 mod quiet;
 mod table;
 
-use crate::args::{parse_duration, write_json};
+use crate::options::{parse_duration, write_json};
 use crate::server::{locate, own_cpus, pin};
 use crate::{Failure, usage};
 use clap::{Args, ValueEnum};

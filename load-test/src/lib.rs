@@ -3,9 +3,9 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
-//!            └──▶ bench         └──▶ stats ─▶ report
-//!                   └──▶ server         processes and their figures in /proc
+//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
+//!                    │         └──▶ stats ─▶ report
+//!                    └──▶ options, server              processes and their figures in /proc
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -17,6 +17,7 @@ mod bench;
 mod children;
 mod clock;
 pub mod limits;
+mod options;
 mod protocol;
 mod receive;
 mod report;

@@ -51,6 +51,19 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts chatd on a port of its choice, with further options.
+    pub fn start_chatd(
+        program: &Path,
+        workers: u32,
+        options: &[&str],
+        cpus: &[usize],
+    ) -> Result<Self, Failure> {
+        let workers = workers.to_string();
+        let listen = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
+        let arguments = [&listen[..], options].concat();
+        Self::start(program, &arguments, cpus)
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr

@@ -4,7 +4,7 @@ use super::crowd::{CAPACITIES, figure_name};
 use super::machine::Others;
 use super::table::{Figure, Sample};
 use super::{Bench, BenchArguments, Preset, Side};
-use crate::args::{run_id, start_chatd};
+use crate::options::run_id;
 use crate::server::{Server, Watch, listen_drops};
 use crate::{Failure, Group, Protocol, Report, Scenario, Session};
 use std::path::Path;
@@ -136,7 +136,9 @@ impl Bench<'_> {
         let one = [self.arguments.pin_server];
         let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
-            Side::Chatd => start_chatd(program(self.chatd.as_deref()), workers, options, cpus),
+            Side::Chatd => {
+                Server::start_chatd(program(self.chatd.as_deref()), workers, options, cpus)
+            }
             Side::Floor => Server::start(program(self.floor.as_deref()), &["127.0.0.1:0"], cpus),
         }
     }
