@@ -5,7 +5,7 @@ use crate::limits::{CONNECT_TIMEOUT, GRACE};
 use crate::options::{parse_duration, run_id, write_json};
 use crate::protocol::Protocol;
 use crate::scenario::{Connect, Group, Scenario};
-use crate::server::{Server, Watch, locate, pin};
+use crate::server::{Server, Watch, locate, pin, version};
 use crate::{Failure, Report, Session, bench, failed};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
@@ -127,6 +127,7 @@ impl RunArguments {
         pin(&self.pin)?;
         let pid = server.as_ref().map(Server::pid).or(self.server_pid);
         let watch = pid.map(Watch::new).transpose()?;
+        let watch = watch.map(|watch| watch.with_version(self.server_version()));
         let target = server.as_ref().map(Server::addr).or(self.target);
         let target = target.expect("a server was started if there is no target");
 
@@ -146,9 +147,17 @@ impl RunArguments {
         Ok(!report.audit.any_fault())
     }
 
+    /// None where it was not started by us: it may be any program.
+    fn server_version(&self) -> Option<String> {
+        version(&self.chatd().ok().filter(|_| self.target.is_none())?)
+    }
+
+    fn chatd(&self) -> Result<PathBuf, Failure> {
+        self.server.clone().map_or_else(|| locate("chatd"), Ok)
+    }
+
     fn start_server(&self) -> Result<Server, Failure> {
-        let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
-        Server::start_chatd(&program, self.workers, &[], self.pin_server.as_slice())
+        Server::start_chatd(&self.chatd()?, self.workers, &[], self.pin_server.as_slice())
     }
 
     fn scenario(&self) -> Scenario {

@@ -17,22 +17,23 @@ mod bench;
 mod children;
 mod clock;
 pub mod limits;
+mod machine;
 mod options;
+mod outcome;
 mod protocol;
 mod receive;
-mod report;
+pub mod report;
 mod scenario;
 mod send;
 pub mod server;
 mod session;
 mod stats;
+mod summary;
 mod wire;
 
 pub use audit::Totals;
 pub use protocol::Protocol;
-pub use report::{
-    Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
-};
+pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Scenario};
 pub use session::Session;
 pub use wire::HEADER_LEN;

@@ -174,7 +174,7 @@ fn every_fault_is_counted() {
         closed: 0,
     };
     assert_eq!(report.audit, expected, "{report}");
-    assert_eq!(report.verdict, Verdict::Fault);
+    assert_eq!(report.verdict, Verdict::Fail);
     assert_eq!(report.faults.iter().map(|row| row.duplicated).sum::<u64>(), 4);
 }
 

@@ -34,6 +34,14 @@ pub(crate) enum Item<'a> {
 }
 
 impl Protocol {
+    /// What options and reports call it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Telnet => "telnet",
+            Self::Floor => "floor",
+        }
+    }
+
     /// Where a client goes: the name of its room on the target. `None`: it need not ask, because
     /// all are together from the start. `lobby`: it is to stay where it starts, if that is a place.
     pub(crate) fn room(self, run: u32, room: u32, lobby: bool) -> Option<String> {
