@@ -1,5 +1,5 @@
-//! The texts that are sent, both ways, without I/O: each begins with a header, so that every delivery
-//! tells who sent it, which one it is and when it was due. A text is
+//! The texts that are sent, both ways, without I/O: each begins with a header, so that every
+//! delivery tells who sent it, which one it is and when it was due. A text is
 //!
 //! ```text
 //! @RRRRRRRR.SSSSSS.QQQQQQQQ.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.CCCCCCCC filler

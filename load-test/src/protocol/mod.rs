@@ -2,8 +2,9 @@
 //! each has the words in one direction and a decoder for the other. Nothing here comes from the
 //! server, so that a fault there cannot hide itself here.
 //!
-//! A client is welcome with the first `Item::Done`. Then it asks for one thing at a time, `enter` or
-//! `leave`, and the next `Item::Done` tells that it has happened. Lines are said and heard in between.
+//! A client is welcome with the first `Item::Done`. Then it asks for one thing at a time, `enter`
+//! or `leave`, and the next `Item::Done` tells that it has happened. Lines are said and heard in
+//! between.
 
 mod floor;
 mod lines;
@@ -64,7 +65,7 @@ impl Protocol {
         }
     }
 
-    /// Appends what asks to be let out of the room. False if only the end of the connection does it.
+    /// Appends what asks to be let out of the room. False if only the connection's end does it.
     #[expect(dead_code, reason = "clients that come and go")]
     pub(crate) fn leave(self, out: &mut Vec<u8>) -> bool {
         match self {
