@@ -10,8 +10,7 @@ mod rate;
 mod sizes;
 mod skew;
 
-pub(crate) use plan::Due;
-pub(crate) use plan::Plan;
+pub(crate) use plan::{Due, Plan};
 pub use rate::Rate;
 pub use sizes::Sizes;
 pub use skew::Skew;
@@ -19,6 +18,7 @@ pub use skew::Skew;
 use crate::Failure;
 use crate::clock::duration_ns;
 use crate::limits::{BURST_MAX, CONNECT_TIMEOUT, GRACE, THREADS_MAX};
+use crate::protocol::Protocol;
 use crate::wire::SENDERS_MAX;
 use rate::Timetable;
 use std::net::Ipv4Addr;
@@ -90,15 +90,6 @@ pub struct Connect {
     pub source: Option<Ipv4Addr>,
 }
 
-/// What the target speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// A welcome line, rooms, `[NAME] ` before each line.
-    Chatd,
-    /// A first line of any kind, then raw bytes from everyone to everyone else.
-    Floor,
-}
-
 impl Default for Scenario {
     /// 1,000 clients in one room, one line of 100 bytes from each of 10 of them a second, for 5 s.
     fn default() -> Self {
@@ -109,7 +100,7 @@ impl Default for Scenario {
             grace: GRACE,
             connect: Connect { rate: 0, in_flight: 128, timeout: CONNECT_TIMEOUT, source: None },
             threads: 1,
-            protocol: Protocol::Chatd,
+            protocol: Protocol::Telnet,
             seed: 1,
             run: 1,
         }
@@ -157,7 +148,7 @@ impl Scenario {
         let in_lobby = self.groups.iter().filter(|group| group.rooms == 0).count();
         need(in_lobby <= 1, "only one group can stay in the lobby: --rooms 1 for the others")?;
         let one_room = self.groups.len() == 1 && self.groups[0].rooms <= 1;
-        need(one_room || self.protocol == Protocol::Chatd, "the floor has one room: --rooms 1")
+        need(one_room || self.protocol.has_rooms(), "the floor has one room: --rooms 1")
     }
 
     /// Says of which group something is said, if there are several.

@@ -2,7 +2,7 @@
 //! questions about them; those asked for each delivery take one look into a table.
 
 use super::rate::Timetable;
-use super::{Group, Protocol, Scenario, mix};
+use super::{Group, Scenario, mix};
 use crate::audit::Expected;
 use crate::limits::{AUDIT_CELLS_MAX, CLIENTS_MAX, LINES_MAX};
 use crate::{Failure, usage};
@@ -189,11 +189,10 @@ impl Plan {
         self.rooms_of[client as usize]
     }
 
-    /// The room to ask for; `None` for those who stay in the lobby.
+    /// The room to ask for; `None` for those who stay where they start.
     pub(crate) fn room_name(&self, client: u32) -> Option<String> {
-        let joins = self.group_of(client).group.rooms > 0;
-        let joins = joins && self.scenario.protocol == Protocol::Chatd;
-        joins.then(|| format!("load-{:x}-{}", self.scenario.run, self.room(client)))
+        let in_lobby = self.group_of(client).group.rooms == 0;
+        self.scenario.protocol.room(self.scenario.run, self.room(client), in_lobby)
     }
 
     /// How many senders the client's room has.
@@ -264,6 +263,7 @@ fn share(count: u32, hands: u32, hand: u32) -> u32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::Protocol;
     use crate::scenario::Skew;
     use crate::wire::HEADER_LEN;
     use std::time::Duration;
