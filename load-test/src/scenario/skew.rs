@@ -18,8 +18,8 @@ pub enum Skew {
 }
 
 impl Skew {
-    /// The room of each client. By `Zipf`, who is where is left to chance (seeded), so that any part
-    /// of the clients, such as the senders, is spread over the rooms as all are.
+    /// The room of each client. By `Zipf`, who is where is left to chance (seeded), so that any
+    /// part of the clients, such as the senders, is spread over the rooms as all are.
     pub(super) fn rooms_of(self, clients: u32, rooms: u32, seed: u64) -> Vec<u32> {
         let Self::Zipf(exponent) = self else {
             return (0..clients).map(|client| client % rooms).collect();
