@@ -355,3 +355,176 @@ fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::E
     let text = String::deserialize(from)?;
     parse_duration(&text).map(Some).map_err(de::Error::custom)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    #[derive(Parser)]
+    #[command(no_binary_name = true)]
+    struct Typed {
+        #[command(flatten)]
+        scenario: ScenarioArguments,
+    }
+
+    fn typed(words: &str) -> Result<Scenario, String> {
+        let typed = Typed::try_parse_from(words.split_whitespace());
+        let typed = typed.map_err(|error| first_line(&error))?;
+        typed.scenario.scenario().map_err(|failure| failure.to_string())
+    }
+
+    fn options(words: &str) -> String {
+        typed(words).expect(words).options()
+    }
+
+    /// Reads the text as a file named `x.toml`, with what was typed beside it.
+    fn file(text: &str, words: &str) -> Result<Scenario, String> {
+        let name = format!("load-test-{}-{:?}", std::process::id(), std::thread::current().id());
+        let path = std::env::temp_dir().join(name).display().to_string();
+        std::fs::write(&path, text).expect("a writable directory");
+        let scenario = typed(&format!("--scenario {path} {words}"));
+        std::fs::remove_file(&path).expect("it was written");
+        scenario.map_err(|why| why.replace(&path, "x.toml"))
+    }
+
+    #[test]
+    fn a_scenario_tells_the_options_that_make_it() {
+        let rows = [
+            "--clients 1000 --rooms 1 --senders 10 --rate 10 --size 100 --warmup 1s --duration 5s \
+             --seed 1",
+            "--name crowd --clients 20 --rooms 4 --room-skew zipf:1.5 --senders 5 \
+             --rate 10:1s,20:1500ms --size 80-90:50%,100:50% --burst 3 --jitter true --warmup 0s \
+             --duration 2500ms --connect-rate 7 --connections-in-flight 9 --source 127.0.0.9 \
+             --threads 2 --seed 5 \
+             --group name=pair,clients=2,rooms=1,senders=2,rate=5,6,size=100 \
+             --group clients=9,rooms=0,senders=0",
+        ];
+        for row in rows {
+            let row = row.split_whitespace().collect::<Vec<_>>().join(" ");
+            assert_eq!(options(&row.replace("--jitter true", "--jitter")), row);
+        }
+        let (one, other) = (typed("").expect("no options"), Scenario::default());
+        assert_eq!(one.groups, other.groups);
+        assert_eq!(options(""), other.options());
+    }
+
+    #[test]
+    fn typed_options_win_over_a_named_load() {
+        let pair = options("--preset quiet-pair --clients 50 --duration 2s --seed 9");
+        assert_eq!(
+            pair,
+            "--name flood --clients 50 --rooms 0 --senders 1 --rate 10 --size 100 --warmup 1s \
+             --duration 2s --seed 9 \
+             --group name=pair,clients=2,rooms=1,senders=2,rate=50,size=100,jitter=true"
+        );
+        // Steps of a rate say how long it takes.
+        let steps = typed("--preset connect-storm --senders 1 --rate 1:2s,2:2s").expect("right");
+        assert_eq!(steps.duration, Duration::from_secs(4));
+        let both = typed("--rate 1:2s,2:2s --duration 5s").expect("read").check();
+        assert!(both.is_err(), "they do not agree");
+        assert_eq!(typed("--clients 3").expect("right").groups[0].senders, 3, "all there are");
+        assert_eq!(typed("--clients 3 --senders 4").expect("read").groups[0].senders, 4);
+    }
+
+    #[test]
+    fn what_is_wrong_is_told_in_a_line() {
+        let rows = [
+            ("--preset x", "there is no such preset; load-test list names them"),
+            ("--preset room --scenario x", "cannot be used with"),
+            ("--scenario /nowhere/x.toml", "/nowhere/x.toml: No such file or directory"),
+            ("--group name=x,people=3", "unexpected argument '--people' found"),
+            ("--group clients=x", "invalid value 'x' for '--clients <N>'"),
+            ("--group duration=5s", "unexpected argument '--duration' found"),
+            ("--rate 10:2s,5", "either all steps say how long they last, or none"),
+            ("--size 100:90%", "the shares make 90 %, not 100"),
+            ("--room-skew zipf", "is neither uniform nor zipf:S"),
+            ("--duration 5", "the unit is ms, s or m"),
+            ("--clients -1", "unexpected argument '-1' found"),
+        ];
+        for (words, told) in rows {
+            let why = typed(words).expect_err(words);
+            assert!(why.contains(told), "{words}: {why}");
+            assert!(!why.contains('\n'), "{why}");
+        }
+    }
+
+    #[test]
+    fn a_file_has_the_same_options() {
+        let one = "duration = '2s'\n[[group]]\nclients = 7\nrate = '1:1s,2:1s'\nsize = 90\n";
+        let expected = "--clients 7 --rooms 1 --senders 7 --rate 1:1s,2:1s --size 90 --warmup 1s \
+            --duration 2s --seed 1";
+        assert_eq!(file(one, "").expect("right").options(), expected);
+        let changed = file(one, "--clients 5 --rate 3 --seed 2 --group clients=2").expect("right");
+        assert_eq!(
+            changed.options(),
+            "--clients 5 --rooms 1 --senders 5 --rate 3 --size 90 --warmup 1s --duration 2s \
+             --seed 2 --group clients=2,rooms=1,senders=2,rate=10,size=100"
+        );
+        assert_eq!(file("", "").expect("right").options(), options(""));
+        let two = "[[group]]\nname = 'a'\n[[group]]\nname = 'b'\n";
+        assert_eq!(file(two, "--warmup 2s").expect("right").groups[1].name, "b");
+        let why = file(two, "--clients 2").expect_err("which?");
+        assert!(why.starts_with("x.toml has several groups: "), "{why}");
+    }
+
+    #[test]
+    fn a_wrong_file_is_told_by_its_place() {
+        let rows = [
+            ("rate = 10", "x.toml:1:1: unknown field `rate`, expected one of `duration`, "),
+            ("[[group]]\nclient = 1", "x.toml:2:1: unknown field `client`, expected one of "),
+            ("seed = -1", "x.toml:1:8: invalid value: integer `-1`, expected u64"),
+            ("duration = 5", "x.toml:1:12: invalid type: integer `5`, expected a string"),
+            ("\nwarmup = '5h'", "x.toml:2:10: the unit is ms, s or m"),
+            ("[[group]]\nsize = '9-5'", "x.toml:2:8: \"9-5\" has the larger size first"),
+            ("[[group]]\nrate = true", "x.toml:2:8: invalid type: boolean `true`, expected a str"),
+            ("[[group]]\nsize = 20", "x.toml:1:1: --size 20: a line has 68 "),
+            ("[[group]]\n\n[[group]]\nrooms = 2000", "x.toml:3:1: 2000 rooms for 1000 clients: "),
+            ("group = 5", "x.toml:1:9: invalid type: integer `5`, expected a sequence"),
+            ("x", "x.toml:1:2: "),
+        ];
+        for (text, told) in rows {
+            let why = file(text, "").expect_err(text);
+            assert!(why.starts_with(told), "{text}: {why}");
+            assert!(!why.contains('\n'), "{why}");
+        }
+    }
+
+    #[test]
+    fn the_example_is_right() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("scenarios");
+        let files = std::fs::read_dir(folder).expect("examples");
+        for path in files.map(|file| file.expect("an example").path()) {
+            let scenario = typed(&format!("--scenario {}", path.display())).expect("it is read");
+            scenario.check().unwrap_or_else(|why| panic!("{}: {why}", path.display()));
+            assert!(scenario.groups.len() > 1, "several groups are what a file is for");
+        }
+    }
+
+    #[test]
+    fn the_defaults_told_are_those_taken() {
+        let help = <Typed as clap::CommandFactory>::command().render_long_help().to_string();
+        let help = help.split_whitespace().collect::<Vec<_>>().join(" ");
+        let scenario = Scenario::default();
+        let told = [
+            ("clients", scenario.groups[0].clients.to_string()),
+            ("rooms", scenario.groups[0].rooms.to_string()),
+            ("room-skew", scenario.groups[0].skew.to_string()),
+            ("senders", format!("{}, or all if there are fewer", scenario.groups[0].senders)),
+            ("rate", scenario.groups[0].rate.to_string()),
+            ("size", scenario.groups[0].size.to_string()),
+            ("burst", scenario.groups[0].burst.to_string()),
+            ("duration", duration_text(scenario.duration)),
+            ("warmup", duration_text(scenario.warmup)),
+            ("connect-rate", scenario.connect.rate.to_string()),
+            ("connections-in-flight", scenario.connect.in_flight.to_string()),
+            ("threads", scenario.threads.to_string()),
+            ("seed", scenario.seed.to_string()),
+        ];
+        for (name, default) in told {
+            let (_, after) = help.split_once(&format!("--{name} <")).expect(name);
+            let (_, told) = after.split_once("[default: ").expect(name);
+            assert!(told.starts_with(&format!("{default}]")), "{name}: {told}");
+        }
+    }
+}

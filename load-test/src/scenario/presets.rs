@@ -111,7 +111,7 @@ mod tests {
             let words = Words::parse(preset.words).map_err(|why| format!("{}: {why}", preset.name));
             let scenario = words.expect("it parses").scenario();
             scenario.check().unwrap_or_else(|why| panic!("{}: {why}", preset.name));
-            assert!(std::ptr::eq(Preset::find(preset.name).expect("it is listed"), preset));
+            assert!(Preset::find(preset.name).is_ok());
             assert!(PRESETS[..index].iter().all(|other| other.name != preset.name));
             assert!(list().contains(preset.about));
         }
