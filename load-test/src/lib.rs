@@ -3,7 +3,7 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure
+//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
 //!                    │         └──▶ stats ─▶ report
 //!                    └──▶ options, server              processes and their figures in /proc
 //! ```
@@ -21,6 +21,7 @@ pub mod limits;
 mod machine;
 mod options;
 mod outcome;
+mod protocol;
 mod receive;
 pub mod report;
 mod scenario;
@@ -36,8 +37,9 @@ mod verdict;
 mod wire;
 
 pub use audit::Totals;
+pub use protocol::Protocol;
 pub use report::{Report, Verdict};
-pub use scenario::{Connect, Group, Protocol, Scenario};
+pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};
 pub use session::Session;
 pub use slo::Slo;
 pub use wire::HEADER_LEN;
