@@ -1,7 +1,7 @@
 //! The measured time second by second: what arrived, what the server and the generator used. Each
-//! receiving thread keeps one histogram, of the second that runs, and hands it over packed when that
-//! is over; one thread more looks at /proc once a second. Where an hour is measured and more, a
-//! second is as many as keep the entries below `SECONDS_MAX`.
+//! receiving thread keeps one histogram, of the second that runs, and hands it over packed when
+//! that is over; one thread more looks at /proc once a second. Where more than an hour is measured,
+//! an entry covers so many seconds that there are no more than `SECONDS_MAX`.
 
 use crate::clock::{duration_ns, now_ns, process_cpu_ns};
 use crate::limits::SECONDS_MAX;
