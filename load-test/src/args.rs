@@ -1,22 +1,21 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
 use crate::children::{self, Barrier};
-use crate::limits::{CONNECT_TIMEOUT, GRACE};
-use crate::options::{parse_duration, run_id, write_json};
-use crate::protocol::Protocol;
-use crate::scenario::{Connect, Group, Rate, Scenario, Sizes};
+use crate::options::write_json;
+use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::server::{Server, Watch, locate, pin, version};
-use crate::{Failure, Report, Session, bench, failed};
+use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::ExitCode;
 
 /// Measures how long a line takes to everyone in its room, and checks that all get it.
 ///
 /// Lines follow a fixed schedule; latency counts from the instant a line was due, so a late line is
-/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage.
+/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage, 98 void: the generator was the
+/// bottleneck, 99 --slo did not hold.
 #[derive(Debug, Parser)]
 #[command(name = "load-test", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -30,42 +29,15 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
+    /// Names the presets, what each is for and what it stands for
+    List,
 }
 
 /// One run.
 #[derive(Debug, Args)]
 struct RunArguments {
-    /// How many connect
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    clients: u32,
-    /// Rooms they are spread over; 0: they stay in the lobby
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    rooms: u32,
-    /// How many of them talk, in turns
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    senders: u32,
-    /// Lines a second, of all senders together; several: one after the other, in equal parts of
-    /// the duration or for the times they have
-    #[arg(long, default_value = "10", value_name = "N|N,..|N:TIME,..")]
-    rate: Rate,
-    /// Bytes of a line's text: one size, a range, or several by their shares
-    #[arg(long, default_value = "100", value_name = "BYTES|FROM-TO|SIZE:SHARE%,..")]
-    size: Sizes,
-    /// How long to measure: 5s, 500ms, 2m
-    #[arg(long, default_value = "5s", value_parser = parse_duration)]
-    duration: Duration,
-    /// How long to send before that: audited, not measured
-    #[arg(long, default_value = "1s", value_parser = parse_duration)]
-    warmup: Duration,
-    /// Connects a second; 0: as fast as it can
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    connect_rate: u32,
-    /// Connections begun and not yet welcome
-    #[arg(long, default_value_t = 128, value_name = "N")]
-    connections_in_flight: u32,
-    /// Threads that connect and receive; one more sends
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    threads: usize,
+    #[command(flatten)]
+    scenario: ScenarioArguments,
     /// Workers of the server it starts
     #[arg(long, default_value_t = 1, value_name = "N")]
     workers: u32,
@@ -84,18 +56,15 @@ struct RunArguments {
     /// With --target: whose CPU time and memory to report
     #[arg(long, value_name = "PID", requires = "target")]
     server_pid: Option<u32>,
-    /// Connect from this address; on loopback, 10,000 clients each from it and those after it
-    #[arg(long, value_name = "IP")]
-    source: Option<Ipv4Addr>,
     /// Write the report there too; -: only the report, on standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
+    #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
+    slo: Vec<Slo>,
     /// Print nothing but errors
     #[arg(long)]
     quiet: bool,
-    /// The same seed gives the same schedule
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
     /// Say `ready` on standard output when all are welcome, then wait for a line; leave when
     /// standard input ends
     #[arg(long, hide = true, requires = "target")]
@@ -107,19 +76,27 @@ struct RunArguments {
 }
 
 impl Arguments {
-    /// Does what was asked. True if all is well, false if there were faults.
-    pub fn execute(self) -> Result<bool, Failure> {
+    /// Does what was asked. The exit code tells how it went.
+    pub fn execute(self) -> Result<ExitCode, Failure> {
         children::end_on_signals()?;
         match self.command {
-            Some(Command::Bench(arguments)) => bench::execute(&arguments),
-            None => self.run.execute(),
+            Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            Some(Command::List) => {
+                println!("{}", list());
+                Ok(ExitCode::SUCCESS)
+            }
+            None => self.run.execute().map(ExitCode::from),
         }
     }
 }
 
+fn success_if(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 impl RunArguments {
-    fn execute(self) -> Result<bool, Failure> {
-        let scenario = self.scenario();
+    fn execute(self) -> Result<Verdict, Failure> {
+        let scenario = self.scenario.scenario()?;
         scenario.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
@@ -135,17 +112,21 @@ impl RunArguments {
         let json_only = self.json.as_deref() == Some(Path::new("-"));
         let speaks = !self.quiet && !json_only;
         if speaks {
-            println!("{}", self.describe(target));
+            if self.scenario.is_named() {
+                println!("load-test {}", scenario.options());
+            }
+            println!("{}", describe(&scenario, target));
         }
         let session = Session::connect(scenario, target)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
-        let report = session.measure(watch.as_ref())?;
+        let mut report = session.measure(watch.as_ref())?;
+        report.hold(&self.slo);
         if speaks {
             println!("{report}");
         }
         self.write_json(&report)?;
         server.map_or(Ok(()), Server::stop)?;
-        Ok(!report.audit.any_fault())
+        Ok(report.verdict)
     }
 
     /// None where it was not started by us: it may be any program.
@@ -161,51 +142,34 @@ impl RunArguments {
         Server::start_chatd(&self.chatd()?, self.workers, &[], self.pin_server.as_slice())
     }
 
-    fn scenario(&self) -> Scenario {
-        let group = Group {
-            name: "all".into(),
-            clients: self.clients,
-            rooms: self.rooms,
-            senders: self.senders.min(self.clients),
-            rate: self.rate.clone(),
-            size: self.size.clone(),
-            ..Group::default()
-        };
-        Scenario {
-            groups: vec![group],
-            warmup: self.warmup,
-            duration: self.duration,
-            grace: GRACE,
-            connect: Connect {
-                rate: self.connect_rate,
-                in_flight: self.connections_in_flight,
-                timeout: CONNECT_TIMEOUT,
-                source: self.source,
-            },
-            threads: self.threads,
-            protocol: Protocol::Telnet,
-            seed: self.seed,
-            run: run_id(self.seed),
-        }
+    fn write_json(&self, report: &Report) -> Result<(), Failure> {
+        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))
     }
+}
 
-    fn describe(&self, target: SocketAddr) -> String {
-        let place = match self.rooms {
+/// What is about to happen, and what its latencies are.
+fn describe(scenario: &Scenario, target: SocketAddr) -> String {
+    let mut out = String::new();
+    for group in &scenario.groups {
+        let Group { name, clients, senders, rate, size, .. } = group;
+        let place = match group.rooms {
             0 => "the lobby".into(),
             1 => "one room".into(),
             rooms => format!("{rooms} rooms"),
         };
-        let Self { clients, senders, rate, size, duration, .. } = self;
-        format!(
-            "{clients} clients in {place} of {target}; {rate} lines/s of {size} bytes from \
-             {senders} of them, for {duration:?}.\nLatency: from the instant a line was due to \
-             the read of each receiver; a line sent late is not forgiven."
-        )
+        let named = if scenario.groups.len() > 1 { format!("{name}: ") } else { String::new() };
+        out += &format!("{named}{clients} clients in {place} of {target}; ");
+        out += &match senders {
+            0 => "nobody talks.\n".into(),
+            _ => format!("{rate} lines/s of {size} bytes from {senders} of them.\n"),
+        };
     }
-
-    fn write_json(&self, report: &Report) -> Result<(), Failure> {
-        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))
-    }
+    out += &format!(
+        "For {:?}. Latency: from the instant a line was due to the read of each receiver; a line \
+         sent late is not forgiven.",
+        scenario.duration
+    );
+    out
 }
 
 fn lower_priority(nice: i32) -> Result<(), Failure> {
@@ -223,8 +187,7 @@ mod tests {
     #[test]
     fn the_options_are_consistent() {
         Arguments::command().debug_assert();
-        let plain = Arguments::try_parse_from(["load-test"]).expect("no arguments are enough");
-        assert_eq!(plain.run.clients, 1000);
+        Arguments::try_parse_from(["load-test"]).expect("no arguments are enough");
         let wrong = [
             "--clients x",
             "--server-pid 1",

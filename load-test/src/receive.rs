@@ -13,6 +13,7 @@ use crate::protocol::{Decoder, Item};
 use crate::scenario::Plan;
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
+use crate::timeline::Arrivals;
 use crate::wire::{Parsed, parse};
 use crate::{Failure, failed};
 use mio::event::Event;
@@ -67,6 +68,7 @@ pub(crate) struct Receiver {
     /// Deliveries still to come.
     awaited: u64,
     deliveries: Vec<Deliveries>,
+    arrivals: Arrivals,
 }
 
 struct Client {
@@ -102,6 +104,7 @@ impl Receiver {
             audit: Audit::new(clients().map(|client| plan.senders_heard(client))),
             share: clients().count(),
             deliveries: vec![Deliveries::new(); plan.scenario.groups.len()],
+            arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
             target,
             thread,
             poll,
@@ -294,6 +297,7 @@ impl Receiver {
             _ => {
                 client.phase = Phase::Ready;
                 self.ready_count += 1;
+                self.shared.timeline.clients.fetch_add(1, Ordering::Relaxed);
                 self.connect.record(now_ns.saturating_sub(client.connect_ns));
             }
         }
@@ -335,6 +339,7 @@ impl Receiver {
             let deliveries = &mut self.deliveries[sender.group];
             deliveries.count += 1;
             deliveries.latency.record(latency_ns);
+            self.arrivals.record(now_ns, latency_ns);
             deliveries.uncorrected.record(now_ns.saturating_sub(header.sent_ns));
             let receivers = self.plan.receivers(&sender);
             for (at, durations) in [
@@ -356,13 +361,15 @@ impl Receiver {
             return Err(Failure::Run(format!("client {client} was not let in: {why}")));
         }
         self.audit.on_closed();
+        self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
         let expected = expected_lines(&self.plan, client);
         let outstanding = expected.saturating_sub(self.audit.arrived(index));
         self.awaited = self.awaited.saturating_sub(outstanding);
         Ok(())
     }
 
-    fn finish(self) -> Received {
+    fn finish(mut self) -> Received {
+        self.arrivals.hand_over();
         let Self { plan, audit, clients, deliveries, thread, .. } = self;
         let threads = plan.scenario.threads;
         let number = |index: usize| client_number(thread + index * threads);
