@@ -245,7 +245,7 @@ impl Person {
             return None;
         }
         let away = self.away;
-        let silent = |said: &&Said| !said.is_answered() && !(away && said.brings_back());
+        let silent = |said: &&Said| !(said.is_answered() || away && said.brings_back());
         self.replied += self.script[self.replied..].iter().take_while(silent).count();
         if away && self.script.get(self.replied).is_some_and(Said::brings_back) {
             let is_back = line == text(&Message::YouAreBack);
