@@ -6,7 +6,7 @@ use crate::options::{parse_duration, run_id, write_json};
 use crate::protocol::Protocol;
 use crate::scenario::{Connect, Group, Rate, Scenario, Sizes};
 use crate::server::{Server, Watch, locate, pin, version};
-use crate::{Failure, Report, Session, bench, failed};
+use crate::{Failure, Report, Session, bench, failed, usage};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -75,6 +75,9 @@ struct RunArguments {
     /// The cores of this process
     #[arg(long, value_name = "CPU,..", value_delimiter = ',')]
     pin: Vec<usize>,
+    /// What the server speaks
+    #[arg(long, value_enum, default_value_t = Protocol::Telnet)]
+    protocol: Protocol,
     /// Use the server that listens there rather than starting one
     #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["server", "workers", "pin_server"])]
     target: Option<SocketAddr>,
@@ -158,7 +161,12 @@ impl RunArguments {
     }
 
     fn start_server(&self) -> Result<Server, Failure> {
-        Server::start_chatd(&self.chatd()?, self.workers, &[], self.pin_server.as_slice())
+        if !self.protocol.is_chatd() {
+            let name = self.protocol.name();
+            return Err(usage(format!("chatd does not speak {name}: --target ADDR:PORT")));
+        }
+        let (chatd, cpus) = (self.chatd()?, self.pin_server.as_slice());
+        Server::start_chatd(&chatd, self.protocol, self.workers, &[], cpus)
     }
 
     fn scenario(&self) -> Scenario {
@@ -183,7 +191,7 @@ impl RunArguments {
                 source: self.source,
             },
             threads: self.threads,
-            protocol: Protocol::Telnet,
+            protocol: self.protocol,
             seed: self.seed,
             run: run_id(self.seed),
         }
