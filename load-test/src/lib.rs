@@ -16,6 +16,7 @@ mod audit;
 mod bench;
 mod children;
 mod clock;
+mod jitter;
 pub mod limits;
 mod machine;
 mod options;
@@ -27,8 +28,12 @@ mod scenario;
 mod send;
 pub mod server;
 mod session;
+mod slo;
 mod stats;
 mod summary;
+mod threads;
+mod timeline;
+mod verdict;
 mod wire;
 
 pub use audit::Totals;
@@ -36,6 +41,7 @@ pub use protocol::Protocol;
 pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};
 pub use session::Session;
+pub use slo::Slo;
 pub use wire::HEADER_LEN;
 
 use server::Watch;

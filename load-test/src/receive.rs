@@ -14,6 +14,7 @@ use crate::scenario::{Plan, Scenario};
 use crate::send::Outlet;
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
+use crate::timeline::Arrivals;
 use crate::wire::{Parsed, parse};
 use crate::{Failure, failed};
 use mio::event::Event;
@@ -70,6 +71,7 @@ pub(crate) struct Receiver {
     deliveries: Vec<Deliveries>,
     /// What a client says comes back to it: no delivery, and no fault.
     hears_itself: bool,
+    arrivals: Arrivals,
 }
 
 struct Client {
@@ -108,6 +110,7 @@ impl Receiver {
             share: clients().count(),
             deliveries: vec![Deliveries::new(); plan.scenario.groups.len()],
             hears_itself: plan.scenario.protocol.hears_itself(),
+            arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
             target,
             thread,
             poll,
@@ -337,6 +340,7 @@ impl Receiver {
             _ => {
                 client.phase = Phase::Ready;
                 self.ready_count += 1;
+                self.shared.timeline.clients.fetch_add(1, Ordering::Relaxed);
                 self.connect.record(now_ns.saturating_sub(client.connect_ns));
             }
         }
@@ -383,6 +387,7 @@ impl Receiver {
             let deliveries = &mut self.deliveries[sender.group];
             deliveries.count += 1;
             deliveries.latency.record(latency_ns);
+            self.arrivals.record(now_ns, latency_ns);
             deliveries.uncorrected.record(now_ns.saturating_sub(header.sent_ns));
             let receivers = self.plan.receivers(&sender);
             for (at, durations) in [
@@ -404,13 +409,15 @@ impl Receiver {
             return Err(Failure::Run(format!("client {client} was not let in: {why}")));
         }
         self.audit.on_closed();
+        self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
         let expected = expected_lines(&self.plan, client);
         let outstanding = expected.saturating_sub(self.audit.arrived(index));
         self.awaited = self.awaited.saturating_sub(outstanding);
         Ok(())
     }
 
-    fn finish(self) -> Received {
+    fn finish(mut self) -> Received {
+        self.arrivals.hand_over();
         let Self { plan, audit, clients, deliveries, thread, .. } = self;
         let threads = plan.scenario.threads;
         let number = |index: usize| client_number(thread + index * threads);

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const SCHEMA: &str = "load-test/1";
 
 /// Everything a run found. Times in microseconds unless the name says otherwise.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// `SCHEMA`.
     pub schema: String,
@@ -103,7 +103,7 @@ pub struct Pinning {
 }
 
 /// In order of precedence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Lines did not come as they should, or clients were closed: the audit says how many.
@@ -113,11 +113,12 @@ pub enum Verdict {
     /// Something asked for with `--slo` did not hold.
     Slo,
     /// None of these.
+    #[default]
     Pass,
 }
 
 /// A bound on a figure.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SloRow {
     /// As it was typed.
     pub name: String,
@@ -176,7 +177,7 @@ pub struct Broadcast {
 }
 
 /// One group of clients.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct GroupReport {
     /// Its name in the scenario.
     pub name: String,
@@ -189,7 +190,7 @@ pub struct GroupReport {
 }
 
 /// The server process, from /proc.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct ServerReport {
     /// CPU time in its own code, over the measured time.
     pub cpu_user_s: f64,
@@ -213,13 +214,13 @@ pub struct ServerReport {
 }
 
 /// This process.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Generator {
     /// CPU time for each measured delivery.
     pub cpu_us_per_delivery: Option<f64>,
     /// CPU time over the time that passed: 1 is one core without a pause.
     pub busy: f64,
-    /// Its threads, over the measured time.
+    /// Its threads, over the measured time; none where the kernel does not count (schedstat).
     pub threads: Vec<ThreadReport>,
     /// How late a thread wakes up that has nothing else to do, a thousand times a second.
     pub jitter_us: Percentiles,
@@ -230,19 +231,19 @@ pub struct Generator {
 }
 
 /// A thread of the generator.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ThreadReport {
     /// `receive-N`, `send`, `jitter`, ...
     pub name: String,
     /// CPU time over the time that passed.
     pub busy: f64,
     /// Time in which it could run and had no core, over the time that passed.
-    pub waiting: Option<f64>,
+    pub waiting: f64,
 }
 
 /// One second of the measured time; the last may be shorter or longer. Deliveries count where they
 /// arrived.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Second {
     /// When it ended, from the beginning of the measured time.
     pub at_s: f64,
@@ -292,7 +293,7 @@ pub struct Histograms {
 }
 
 /// The faults between a sender and a receiver.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it; Totals explains them")]
 pub struct FaultRow {
     /// None: a corrupted line does not tell.

@@ -38,8 +38,8 @@ struct Sender {
     closed: bool,
 }
 
-/// Sends the whole schedule, then tells the receivers until when to wait. `outlets` has one for each
-/// sender, in the order of their ids.
+/// Sends the whole schedule, then tells the receivers until when to wait. `outlets` has one for
+/// each sender, in the order of their ids.
 pub(crate) fn send_all(
     plan: &Plan,
     shared: &Shared,

@@ -1,6 +1,6 @@
 //! MQTT 3.1.1 with QoS 0: a room is a topic. A packet is a byte of its kind, the length of what
-//! follows in 1 to 4 bytes of 7 bits, lowest first, and that. The author hears itself. No keep-alive
-//! is asked for.
+//! follows in 1 to 4 bytes of 7 bits, lowest first, and that. The author hears itself. No
+//! keep-alive is asked for.
 
 use crate::protocol::Item;
 use crate::protocol::frames::Frame;

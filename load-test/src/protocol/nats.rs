@@ -1,6 +1,6 @@
 //! NATS: a room is a subject, and a client has one subscription. The author does not hear itself:
-//! `CONNECT` turns that off. The server confirms nothing by itself, but answers in the order of what
-//! came: the PONG to a PING after each thing asked for tells that it has happened.
+//! `CONNECT` turns that off. The server confirms nothing by itself, but answers in the order of
+//! what came: the PONG to a PING after each thing asked for tells that it has happened.
 
 use crate::protocol::Item;
 use crate::protocol::frames::{Frame, number};
