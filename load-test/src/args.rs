@@ -6,7 +6,7 @@ use crate::options::{parse_duration, run_id, write_json};
 use crate::protocol::Protocol;
 use crate::scenario::{Connect, Group, Rate, Scenario, Sizes};
 use crate::server::{Server, Watch, locate, pin, version};
-use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
+use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -146,7 +146,9 @@ impl RunArguments {
         if speaks {
             println!("{}", self.describe(target));
         }
-        let session = Session::connect(scenario, target)?;
+        let silent = self.quiet || self.barrier;
+        let progress = if silent { Progress::silent() } else { Progress::shown() };
+        let session = Session::connect_showing(scenario, target, progress)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
         let mut report = session.measure(watch.as_ref())?;
         report.hold(&self.slo);
