@@ -3,19 +3,22 @@
 use crate::children::{self, Barrier};
 use crate::limits::{CONNECT_TIMEOUT, GRACE};
 use crate::options::{parse_duration, run_id, write_json};
-use crate::scenario::{Connect, Group, Protocol, Scenario};
-use crate::server::{Server, Watch, locate, pin};
-use crate::{Failure, Report, Session, bench, failed};
+use crate::protocol::Protocol;
+use crate::scenario::{Connect, Group, Rate, Scenario, Sizes};
+use crate::server::{Server, Watch, locate, pin, version};
+use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Measures how long a line takes to everyone in its room, and checks that all get it.
 ///
 /// Lines follow a fixed schedule; latency counts from the instant a line was due, so a late line is
-/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage.
+/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage, 98 void: the generator was the
+/// bottleneck, 99 --slo did not hold.
 #[derive(Debug, Parser)]
 #[command(name = "load-test", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -43,12 +46,13 @@ struct RunArguments {
     /// How many of them talk, in turns
     #[arg(long, default_value_t = 10, value_name = "N")]
     senders: u32,
-    /// Lines a second, of all senders together
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    rate: u32,
-    /// Bytes of a line's text
-    #[arg(long, default_value_t = 100, value_name = "BYTES")]
-    size: usize,
+    /// Lines a second, of all senders together; several: one after the other, in equal parts of
+    /// the duration or for the times they have
+    #[arg(long, default_value = "10", value_name = "N|N,..|N:TIME,..")]
+    rate: Rate,
+    /// Bytes of a line's text: one size, a range, or several by their shares
+    #[arg(long, default_value = "100", value_name = "BYTES|FROM-TO|SIZE:SHARE%,..")]
+    size: Sizes,
     /// How long to measure: 5s, 500ms, 2m
     #[arg(long, default_value = "5s", value_parser = parse_duration)]
     duration: Duration,
@@ -88,6 +92,9 @@ struct RunArguments {
     /// Write the report there too; -: only the report, on standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
+    #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
+    slo: Vec<Slo>,
     /// Print nothing but errors
     #[arg(long)]
     quiet: bool,
@@ -105,18 +112,22 @@ struct RunArguments {
 }
 
 impl Arguments {
-    /// Does what was asked. True if all is well, false if there were faults.
-    pub fn execute(self) -> Result<bool, Failure> {
+    /// Does what was asked. The exit code tells how it went.
+    pub fn execute(self) -> Result<ExitCode, Failure> {
         children::end_on_signals()?;
         match self.command {
-            Some(Command::Bench(arguments)) => bench::execute(&arguments),
-            None => self.run.execute(),
+            Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            None => self.run.execute().map(ExitCode::from),
         }
     }
 }
 
+fn success_if(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 impl RunArguments {
-    fn execute(self) -> Result<bool, Failure> {
+    fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario();
         scenario.check()?;
         // Threads take it over, so it comes before the first.
@@ -126,6 +137,7 @@ impl RunArguments {
         pin(&self.pin)?;
         let pid = server.as_ref().map(Server::pid).or(self.server_pid);
         let watch = pid.map(Watch::new).transpose()?;
+        let watch = watch.map(|watch| watch.with_version(self.server_version()));
         let target = server.as_ref().map(Server::addr).or(self.target);
         let target = target.expect("a server was started if there is no target");
 
@@ -136,18 +148,27 @@ impl RunArguments {
         }
         let session = Session::connect(scenario, target)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
-        let report = session.measure(watch.as_ref())?;
+        let mut report = session.measure(watch.as_ref())?;
+        report.hold(&self.slo);
         if speaks {
             println!("{report}");
         }
         self.write_json(&report)?;
         server.map_or(Ok(()), Server::stop)?;
-        Ok(!report.audit.any_fault())
+        Ok(report.verdict)
+    }
+
+    /// None where it was not started by us: it may be any program.
+    fn server_version(&self) -> Option<String> {
+        version(&self.chatd().ok().filter(|_| self.target.is_none())?)
+    }
+
+    fn chatd(&self) -> Result<PathBuf, Failure> {
+        self.server.clone().map_or_else(|| locate("chatd"), Ok)
     }
 
     fn start_server(&self) -> Result<Server, Failure> {
-        let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
-        Server::start_chatd(&program, self.workers, &[], self.pin_server.as_slice())
+        Server::start_chatd(&self.chatd()?, self.workers, &[], self.pin_server.as_slice())
     }
 
     fn scenario(&self) -> Scenario {
@@ -156,8 +177,8 @@ impl RunArguments {
             clients: self.clients,
             rooms: self.rooms,
             senders: self.senders.min(self.clients),
-            rate: self.rate,
-            size: self.size,
+            rate: self.rate.clone(),
+            size: self.size.clone(),
             ..Group::default()
         };
         Scenario {
@@ -172,7 +193,7 @@ impl RunArguments {
                 source: self.source,
             },
             threads: self.threads,
-            protocol: Protocol::Chatd,
+            protocol: Protocol::Telnet,
             seed: self.seed,
             run: run_id(self.seed),
         }
