@@ -1,6 +1,6 @@
-//! What real clients send, recorded: each file of this folder is one client, and its bytes must make
-//! the lines that were meant, however they are cut, in the codec and over a socket; and what it is
-//! answered must be what a telnet peer may be answered (RFC 854, RFC 1143).
+//! What real clients send, recorded: each file of this folder is one client, and its bytes must
+//! make the lines that were meant, however they are cut, in the codec and over a socket; and what
+//! it is answered must be what a telnet peer may be answered (RFC 854, RFC 1143).
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,4 @@
-//! Over a socket, a recording is heard by the others as it was meant, and its client is answered so.
+//! Over a socket, a recording is heard by the others as it was meant, and answered as it should be.
 
 use crate::harness::{Client, Server};
 use crate::negotiation::{Stream, judge};
