@@ -71,6 +71,10 @@ pub(crate) fn send_all(
             sent.lag.record(sent_ns.saturating_sub(intended_ns));
         }
     }
+    // Those who only listen are there for the whole time, too.
+    let end_ns = start_ns + duration_ns(plan.scenario.warmup + plan.scenario.duration);
+    flush_until(&mut senders, end_ns);
+    sleep_until(end_ns);
     let deadline_ns = now_ns() + duration_ns(plan.scenario.grace);
     shared.sending_over(deadline_ns);
     flush_until(&mut senders, deadline_ns);

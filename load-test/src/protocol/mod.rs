@@ -23,9 +23,11 @@ use crate::limits::{IRC_TEXT_LEN_MAX, TEXT_LEN_MAX};
 use clap::ValueEnum;
 use frames::Frames;
 use lines::Lines;
+use serde::Deserialize;
 
 /// What the target speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// chatd's lines for people
     Telnet,
