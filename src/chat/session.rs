@@ -45,6 +45,8 @@ pub(super) struct Aside {
     more_seats: Vec<Seat>,
     /// It is away.
     pub(super) away: Option<Away>,
+    /// It is not told the last lines of a room that it joins.
+    pub(super) no_history: bool,
     /// Who wrote to it last.
     pub(super) writer: Option<ConnId>,
 }

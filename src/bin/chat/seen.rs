@@ -57,7 +57,7 @@ impl Seen {
     /// With the commands that every chatd knows.
     pub(crate) fn new() -> Self {
         let mut seen = Self::default();
-        let commands = "/away /help /here /join /leave /me /motd /msg /nick /quit /reply /rooms \
+        let commands = "/away /help /here /history /join /leave /me /motd /msg /nick /quit /reply /rooms \
                         /topic /who /whois";
         for command in commands.split(' ') {
             seen.commands.add(command);

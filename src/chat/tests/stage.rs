@@ -122,7 +122,15 @@ impl Stage {
 
     pub(super) fn with_observers(rooms: &[&str], observers: PeerSet) -> Self {
         let rooms = rooms.iter().map(|name| (*name).to_owned()).collect();
-        let config = Config { peer_count: 3, observers, rooms, clients_max: 16, motd: false };
+        let config = Config {
+            peer_count: 3,
+            observers,
+            rooms,
+            clients_max: 16,
+            motd: false,
+            history_lines: 3,
+            start: 0,
+        };
         let mut stage = Self {
             chat: Chat::new(config, RandomState::new()),
             wire: Wire::default(),
@@ -271,7 +279,7 @@ impl Stage {
 
 impl Chat {
     #[track_caller]
-    fn assert_empty(&self) {
+    fn assert_empty(&mut self) {
         self.sessions.assert_empty();
         self.rooms.assert_empty();
     }
