@@ -23,7 +23,9 @@ use crate::config::{Config, Confinement};
 use crate::engine::{self, Door, Parts, Setup};
 use crate::failure::{Failure, Kind};
 use crate::hub::{Batch, Bells, Hub, Outbox};
-use crate::limits::{ACCEPT_LANES, REFUSAL_SLOTS, SLOTS_MAX, STOP_GRACE};
+use crate::limits::{
+    ACCEPT_LANES, REFUSAL_SLOTS, REPLACEMENT_PERIOD, REPLACEMENTS_MAX, SLOTS_MAX, STOP_GRACE,
+};
 use crate::listener::{self, Bound};
 use crate::log::DroppedLines;
 use crate::time::{Clock, Monotonic};
@@ -91,7 +93,8 @@ async fn serve(
         control.start_admin(listener)?;
     }
     let door = Arc::new(Door::new(opened.clients, config.trusted.clone(), config.bounds));
-    let workers = control.start_workers(opened.by_worker, workers, &door, run)?;
+    let crew = Crew { run, config: workers, door, posts: opened.by_worker };
+    let workers = control.start_workers(crew)?;
     control.serve(workers).await
 }
 
@@ -241,12 +244,25 @@ struct Control {
     ended_sender: UnboundedSender<Ended>,
     /// Workers that have not ended.
     running: usize,
+    /// What workers are made of, until the server stops.
+    crew: Option<Crew>,
+    /// When workers were replaced, as far as it still matters.
+    replaced: Vec<Instant>,
     transcript: Option<Transcript>,
     sources: Sources,
     confinement: Confinement,
     drain: Duration,
     /// When it stops waiting for the others; from the moment when it stops.
     deadline: Option<Instant>,
+}
+
+/// What each worker is made of, at the start and when one has to be replaced.
+struct Crew {
+    run: Run,
+    config: engine::Config,
+    door: Arc<Door>,
+    /// Their listening sockets: kept, so that who waits in a backlog outlives a worker.
+    posts: Vec<Vec<Bound>>,
 }
 
 /// What the control thread waits for.
@@ -283,6 +299,8 @@ impl Control {
             ended,
             ended_sender,
             running: 0,
+            crew: None,
+            replaced: Vec::new(),
             transcript,
             sources,
             confinement: config.confinement,
@@ -300,41 +318,63 @@ impl Control {
     }
 
     /// Starts a thread for each worker, without waiting for them.
-    fn start_workers(
-        &mut self,
-        by_worker: Vec<Vec<Bound>>,
-        config: engine::Config,
-        door: &Arc<Door>,
-        run: Run,
-    ) -> Result<Vec<Ready>, Failure> {
-        let mut all = Vec::with_capacity(by_worker.len());
-        for (index, bound) in by_worker.into_iter().enumerate() {
-            let peer = peer_id(index);
-            let (ready, receiver) = mpsc::channel();
-            let listeners = bound.iter().map(|bound| bound.listener).collect();
-            let parts = Parts {
-                peer,
-                hub: Arc::clone(&self.peer.hub),
-                bells: Arc::new(self.peer.bells.clone()),
-                stats: Arc::clone(&self.sources.workers[index]),
-                door: Arc::clone(door),
-                config,
-                listeners,
-            };
-            let setup = Setup {
-                parts,
-                sockets: bound.into_iter().map(|bound| bound.socket).collect(),
-                bell: self.peer.bells.of(peer),
-                clock: self.peer.clock,
-                restricted: self.confinement.ring,
-                ready,
-            };
-            workers::start(setup, run, self.ended_sender.clone())
-                .map_err(|error| system("a worker's thread", &error))?;
-            self.running += 1;
-            all.push((peer, receiver));
+    fn start_workers(&mut self, crew: Crew) -> Result<Vec<Ready>, Failure> {
+        let started =
+            (0..crew.posts.len()).map(|index| self.start_worker(&crew, peer_id(index))).collect();
+        self.crew = Some(crew);
+        started
+    }
+
+    fn start_worker(&mut self, crew: &Crew, peer: PeerId) -> Result<Ready, Failure> {
+        let index = usize::from(peer.0);
+        let bound = &crew.posts[index];
+        let sockets = bound.iter().map(|bound| bound.socket.try_clone()).collect::<Result<_, _>>();
+        let (ready, receiver) = mpsc::channel();
+        let parts = Parts {
+            peer,
+            hub: Arc::clone(&self.peer.hub),
+            bells: Arc::new(self.peer.bells.clone()),
+            stats: Arc::clone(&self.sources.workers[index]),
+            door: Arc::clone(&crew.door),
+            config: crew.config,
+            listeners: bound.iter().map(|bound| bound.listener).collect(),
+        };
+        let setup = Setup {
+            parts,
+            sockets: sockets.map_err(|error| system("a worker's listener", &error))?,
+            bell: self.peer.bells.of(peer),
+            clock: self.peer.clock,
+            restricted: self.confinement.ring,
+            ready,
+        };
+        workers::start(setup, crew.run, self.ended_sender.clone())
+            .map_err(|error| system("a worker's thread", &error))?;
+        self.running += 1;
+        Ok((peer, receiver))
+    }
+
+    /// Puts a new worker in the place of one that is gone. Its clients are gone with it, and the
+    /// others are told so. While the new one starts, nothing else goes on here.
+    fn replace(&mut self, peer: PeerId) -> Result<(), Failure> {
+        let bells = &self.peer.bells;
+        bells.ring_all(self.peer.hub.lose(peer, self.peer.clock.now()));
+        let Some(crew) = self.crew.take() else { return Ok(()) };
+        let started = self.start_worker(&crew, peer);
+        self.crew = Some(crew);
+        let (peer, ready) = started?;
+        workers::wait_ready(peer, &ready)?;
+        info!(worker = peer.0, "worker replaced");
+        Ok(())
+    }
+
+    /// Whether one more may be replaced.
+    fn may_replace(&mut self) -> bool {
+        self.replaced.retain(|replaced| replaced.elapsed() < REPLACEMENT_PERIOD);
+        let may = self.phase.get() == Phase::Serving && self.replaced.len() < REPLACEMENTS_MAX;
+        if may {
+            self.replaced.push(Instant::now());
         }
-        Ok(all)
+        may
     }
 
     /// Serves until all workers have ended, and the transcript is written.
@@ -405,12 +445,13 @@ impl Control {
             return;
         }
         self.deadline = Some(Instant::now() + self.drain + STOP_GRACE);
+        self.crew = None;
         self.peer.batch.push(Event::Stop);
         self.exchange();
     }
 
-    /// A worker's end is as it should be only while the server stops; else its clients are gone,
-    /// and with them what the others believe.
+    /// A worker's end is as it should be only while the server stops. Else a new one takes its
+    /// place, unless that has happened too often.
     fn on_ended(&mut self, ended: &Ended) -> Result<(), Failure> {
         self.running -= 1;
         let worker = ended.peer.0;
@@ -421,8 +462,12 @@ impl Control {
         };
         self.sources.control.worker_failures.add(1);
         error!(worker, cause, "worker failed");
-        self.stop();
-        Err(Failure::new(Kind::Broken, format_args!("worker {worker} failed: {cause}")))
+        let failure = Failure::new(Kind::Broken, format_args!("worker {worker} failed: {cause}"));
+        let outcome = if self.may_replace() { self.replace(ended.peer) } else { Err(failure) };
+        if outcome.is_err() {
+            self.stop();
+        }
+        outcome
     }
 
     fn overdue(&self) -> Failure {
@@ -454,7 +499,10 @@ fn peer_id(index: usize) -> PeerId {
 
 #[cfg(test)]
 mod tests {
+    use std::io::{BufRead, BufReader, Read, Write};
+    use std::net::{SocketAddr, TcpStream};
     use std::sync::atomic::{AtomicBool, Ordering};
+    use std::thread;
 
     use super::*;
     use crate::args::Args;
@@ -525,9 +573,8 @@ mod tests {
 
     #[test]
     fn leaving_does_not_wait_for_a_worker_that_hangs() {
-        static FAILED: AtomicBool = AtomicBool::new(false);
         let run: Run = |setup| {
-            if FAILED.swap(true, Ordering::Relaxed) {
+            if setup.parts.peer == PeerId(1) {
                 return hang(setup);
             }
             let _ = setup.ready.send(Ok(()));
@@ -536,6 +583,119 @@ mod tests {
         let failure = outcome(&["--workers", "2"], run);
         assert_eq!(failure.kind, Kind::Broken);
         assert!(failure.message.ends_with("failed: lost"), "{failure}");
+    }
+
+    /// A client, its name, and what the server tells it.
+    struct Client {
+        stream: TcpStream,
+        lines: BufReader<TcpStream>,
+        name: String,
+    }
+
+    impl Client {
+        fn connect(addr: SocketAddr) -> Self {
+            let stream = TcpStream::connect(addr).expect("the server listens");
+            stream.set_read_timeout(Some(Duration::from_secs(30))).expect("an option");
+            let lines = BufReader::new(stream.try_clone().expect("a descriptor"));
+            let name = stream.local_addr().expect("connected").to_string();
+            let mut client = Self { stream, lines, name };
+            assert!(client.line().expect("a welcome").starts_with("You're connected"));
+            client
+        }
+
+        /// The next line; `None` at the end.
+        fn line(&mut self) -> Option<String> {
+            let mut line = String::new();
+            match self.lines.read_line(&mut line) {
+                Ok(1..) => Some(line.trim_end().to_owned()),
+                Ok(0) => None,
+                Err(error) if error.kind() == io::ErrorKind::ConnectionReset => None,
+                Err(error) => panic!("{}: {error}", self.name),
+            }
+        }
+
+        /// Reads until that line; `None` if the end came first.
+        fn reads(&mut self, expected: &str) -> Option<()> {
+            while self.line()? != expected {}
+            Some(())
+        }
+    }
+
+    fn metric(admin: SocketAddr, name: &str) -> u64 {
+        let mut stream = TcpStream::connect(admin).expect("it listens");
+        let request = "GET /metrics HTTP/1.1\r\nHost: chatd\r\nConnection: close\r\n\r\n";
+        stream.write_all(request.as_bytes()).expect("it reads");
+        let mut text = String::new();
+        stream.read_to_string(&mut text).expect("it answers");
+        let values = text.lines().filter(|line| line.starts_with(name));
+        values.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok()).sum()
+    }
+
+    #[track_caller]
+    fn wait_until(holds: impl Fn() -> bool) {
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while !holds() {
+            assert!(Instant::now() < deadline, "it does not come");
+            thread::yield_now();
+        }
+    }
+
+    #[test]
+    fn a_worker_that_panics_is_replaced_and_its_clients_are_counted_out() {
+        /// Whether worker 0 is to panic the next time it has met the hub.
+        static ARMED: AtomicBool = AtomicBool::new(false);
+        struct Fuse(Arc<dyn Bells + Send + Sync>);
+        impl Bells for Fuse {
+            fn ring(&self, peer: PeerId) {
+                self.0.ring(peer);
+            }
+
+            fn ring_all(&self, peers: PeerSet) {
+                self.0.ring_all(peers);
+                assert!(!ARMED.swap(false, Ordering::Relaxed), "this is a test");
+            }
+        }
+        let run: Run = |mut setup| {
+            if setup.parts.peer == PeerId(0) {
+                setup.parts.bells = Arc::new(Fuse(setup.parts.bells));
+            }
+            engine::run(setup)
+        };
+        let config = config(&["--workers=2", "--admin=127.0.0.1:0"]);
+        let opened = Opened::new(&config).expect("free ports");
+        let addr = opened.by_worker[0][0].addr;
+        let admin = opened.admin.as_ref().and_then(|admin| admin.local_addr().ok());
+        let admin = admin.expect("it was asked for");
+        // It ends with the process.
+        thread::spawn(move || run_workers(config, opened, DroppedLines::none(), run));
+
+        let mut clients: Vec<_> = (0..16).map(|_| Client::connect(addr)).collect();
+        ARMED.store(true, Ordering::Relaxed);
+        clients[0].stream.write_all(b"anybody there?\n").expect("it is connected");
+        wait_until(|| metric(admin, "chatd_worker_failures_total") == 1);
+        let mut witness = Client::connect(addr);
+        witness.stream.write_all(b"still here\n").expect("it may be gone");
+        let still_here = format!("[{}] still here", witness.name);
+        clients.retain_mut(|client| client.reads(&still_here).is_some());
+        assert!(clients.len() < 16, "some were on the worker");
+
+        // The new one accepts too: with 32 newcomers the odds of the other getting all are 2^-32.
+        let newcomers: Vec<_> = (0..32).map(|_| Client::connect(addr)).collect();
+        let mut talker = Client::connect(addr);
+        talker.stream.write_all(b"hello\n").expect("it is connected");
+        let hello = format!("[{}] hello", talker.name);
+        for mut client in newcomers.into_iter().chain(clients) {
+            client.reads(&hello).expect("a worker that was replaced serves as before");
+        }
+        let internal = metric(admin, "chatd_closed_total{reason=\"internal\"}");
+        assert!((1..=17).contains(&internal), "{internal}");
+        // Nobody leaves but those who end just now; what was accepted is open or closed.
+        let accepted = metric(admin, "chatd_accepted_total");
+        let settled = || {
+            metric(admin, "chatd_connections ") + metric(admin, "chatd_closed_total") == accepted
+        };
+        wait_until(settled);
+        assert_eq!(metric(admin, "chatd_worker_failures_total"), 1);
     }
 
     #[test]
