@@ -35,7 +35,11 @@ fn a_starved_generator_gives_void() {
         // Whatever it starts takes the core over.
         assert!((0..CORES).any(|core| pin(&[core]).is_ok()), "there is a core");
         for _ in 0..SPINNING {
-            scope.spawn(|| while !over.load(Ordering::Relaxed) {});
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    std::hint::spin_loop();
+                }
+            });
         }
         let report = load_test::run(scenario, server.addr(), None);
         over.store(true, Ordering::Relaxed);
