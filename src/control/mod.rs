@@ -214,6 +214,7 @@ impl Peer {
             observers,
             rooms: config.rooms.clone(),
             clients_max: opened.clients as usize,
+            motd: !config.motd.is_empty(),
         };
         Ok(Self {
             id,
@@ -252,6 +253,7 @@ struct Control {
     replaced: Vec<Instant>,
     transcript: Option<Transcript>,
     sources: Sources,
+    motd: Arc<str>,
     confinement: Confinement,
     drain: Duration,
     /// When it stops waiting for the others; from the moment when it stops.
@@ -305,6 +307,7 @@ impl Control {
             replaced: Vec::new(),
             transcript,
             sources,
+            motd: Arc::clone(&config.motd),
             confinement: config.confinement,
             drain: config.drain,
             deadline: None,
@@ -339,6 +342,7 @@ impl Control {
             stats: Arc::clone(&self.sources.workers[index]),
             door: Arc::clone(&crew.door),
             config: crew.config,
+            motd: Arc::clone(&self.motd),
             listeners: bound.iter().map(|bound| bound.listener).collect(),
         };
         let setup = Setup {
