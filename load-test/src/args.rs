@@ -2,9 +2,10 @@
 
 use crate::children::{self, Barrier};
 use crate::options::write_json;
+use crate::outputs::Outputs;
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::server::{Server, Watch, locate, pin, version};
-use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
+use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, outputs, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -29,6 +30,8 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
+    /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
+    Report(outputs::ReportArguments),
     /// Names the presets, what each is for and what it stands for
     List,
 }
@@ -59,6 +62,8 @@ struct RunArguments {
     /// Write the report there too; -: only the report, on standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    outputs: Outputs,
     #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
     #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
     slo: Vec<Slo>,
@@ -81,6 +86,7 @@ impl Arguments {
         children::end_on_signals()?;
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            Some(Command::Report(arguments)) => outputs::execute(&arguments).map(success_if),
             Some(Command::List) => {
                 println!("{}", list());
                 Ok(ExitCode::SUCCESS)
@@ -125,6 +131,7 @@ impl RunArguments {
             println!("{report}");
         }
         self.write_json(&report)?;
+        self.outputs.write(&report)?;
         server.map_or(Ok(()), Server::stop)?;
         Ok(report.verdict)
     }

@@ -11,8 +11,9 @@ pub struct Slo {
     limit: f64,
 }
 
+/// How its number is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Time,
     Bytes,
     Plain,
@@ -128,7 +129,7 @@ impl Unit {
 }
 
 /// None for what has no name.
-fn unit(name: &str) -> Option<Unit> {
+pub(crate) fn unit(name: &str) -> Option<Unit> {
     let alone = FIGURES.iter().find(|(figure, ..)| *figure == name).map(|(_, unit, _)| *unit);
     alone.or_else(|| percentile(name).map(|_| Unit::Time))
 }
