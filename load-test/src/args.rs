@@ -1,11 +1,11 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
 use crate::children::{self, Barrier};
-use crate::options::write_json;
-use crate::outputs::Outputs;
+use crate::options::{say, write_json};
+use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
-use crate::server::{Server, Watch, locate, pin, version};
-use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, outputs, slo};
+use crate::target::TargetArguments;
+use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -30,10 +30,10 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
-    /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
-    Report(outputs::ReportArguments),
     /// Names the presets, what each is for and what it stands for
     List,
+    /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
+    Report(outputs::ReportArguments),
 }
 
 /// One run.
@@ -41,35 +41,10 @@ enum Command {
 struct RunArguments {
     #[command(flatten)]
     scenario: ScenarioArguments,
-    /// Workers of the server it starts
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    workers: u32,
-    /// The core of the server it starts
-    #[arg(long, value_name = "CPU")]
-    pin_server: Option<usize>,
-    /// The cores of this process
-    #[arg(long, value_name = "CPU,..", value_delimiter = ',')]
-    pin: Vec<usize>,
-    /// Use the server that listens there rather than starting one
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["server", "workers", "pin_server"])]
-    target: Option<SocketAddr>,
-    /// The chatd to start; otherwise the one beside this program, built if need be
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
-    /// With --target: whose CPU time and memory to report
-    #[arg(long, value_name = "PID", requires = "target")]
-    server_pid: Option<u32>,
-    /// Write the report there too; -: only the report, on standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
     #[command(flatten)]
-    outputs: Outputs,
-    #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
-    #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
-    slo: Vec<Slo>,
-    /// Print nothing but errors
-    #[arg(long)]
-    quiet: bool,
+    target: TargetArguments,
+    #[command(flatten)]
+    output: OutputArguments,
     /// Say `ready` on standard output when all are welcome, then wait for a line; leave when
     /// standard input ends
     #[arg(long, hide = true, requires = "target")]
@@ -80,16 +55,32 @@ struct RunArguments {
     nice: i32,
 }
 
+/// What is told of it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The report")]
+struct OutputArguments {
+    /// Write the report there too; -: only the report, on standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Outputs,
+    #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
+    #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
+    slo: Vec<Slo>,
+    /// Print nothing but errors
+    #[arg(long)]
+    quiet: bool,
+}
+
 impl Arguments {
     /// Does what was asked. The exit code tells how it went.
     pub fn execute(self) -> Result<ExitCode, Failure> {
         children::end_on_signals()?;
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
-            Some(Command::Report(arguments)) => outputs::execute(&arguments).map(success_if),
-            Some(Command::List) => {
-                println!("{}", list());
-                Ok(ExitCode::SUCCESS)
+            Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
+            Some(Command::Report(arguments)) => {
+                outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)
             }
             None => self.run.execute().map(ExitCode::from),
         }
@@ -107,50 +98,35 @@ impl RunArguments {
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let barrier = self.barrier.then(Barrier::new);
-        let server = if self.target.is_none() { Some(self.start_server()?) } else { None };
-        pin(&self.pin)?;
-        let pid = server.as_ref().map(Server::pid).or(self.server_pid);
-        let watch = pid.map(Watch::new).transpose()?;
-        let watch = watch.map(|watch| watch.with_version(self.server_version()));
-        let target = server.as_ref().map(Server::addr).or(self.target);
-        let target = target.expect("a server was started if there is no target");
-
-        let json_only = self.json.as_deref() == Some(Path::new("-"));
-        let speaks = !self.quiet && !json_only;
-        if speaks {
+        let target = self.target.open()?;
+        if self.output.speaks() {
             if self.scenario.is_named() {
-                println!("load-test {}", scenario.options());
+                say(&format_args!("load-test {}", scenario.options()))?;
             }
-            println!("{}", describe(&scenario, target));
+            say(&describe(&scenario, target.addr))?;
         }
-        let session = Session::connect(scenario, target)?;
+        let session = Session::connect(scenario, target.addr)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
-        let mut report = session.measure(watch.as_ref())?;
-        report.hold(&self.slo);
-        if speaks {
-            println!("{report}");
-        }
-        self.write_json(&report)?;
-        self.outputs.write(&report)?;
-        server.map_or(Ok(()), Server::stop)?;
+        let mut report = session.measure(target.watch.as_ref())?;
+        report.hold(&self.output.slo);
+        self.output.write(&report)?;
+        target.close()?;
         Ok(report.verdict)
     }
+}
 
-    /// None where it was not started by us: it may be any program.
-    fn server_version(&self) -> Option<String> {
-        version(&self.chatd().ok().filter(|_| self.target.is_none())?)
+impl OutputArguments {
+    /// Whether anything but the JSON goes to the standard output.
+    fn speaks(&self) -> bool {
+        !self.quiet && self.json.as_deref() != Some(Path::new("-"))
     }
 
-    fn chatd(&self) -> Result<PathBuf, Failure> {
-        self.server.clone().map_or_else(|| locate("chatd"), Ok)
-    }
-
-    fn start_server(&self) -> Result<Server, Failure> {
-        Server::start_chatd(&self.chatd()?, self.workers, &[], self.pin_server.as_slice())
-    }
-
-    fn write_json(&self, report: &Report) -> Result<(), Failure> {
-        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))
+    fn write(&self, report: &Report) -> Result<(), Failure> {
+        if self.speaks() {
+            say(report)?;
+        }
+        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))?;
+        self.files.write(report)
     }
 }
 

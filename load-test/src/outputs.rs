@@ -1,5 +1,6 @@
 //! Files that a report can become, at the end of its run or later from its JSON.
 
+use crate::options::say;
 use crate::report::{Report, SCHEMA};
 use crate::{Failure, failed, hdr, html, usage};
 use clap::Args;
@@ -46,17 +47,16 @@ impl Outputs {
     }
 }
 
-/// Without an output it writes the HTML beside the JSON. True, as nothing is judged.
-pub(crate) fn execute(arguments: &ReportArguments) -> Result<bool, Failure> {
+/// Without an output it writes the HTML beside the JSON.
+pub(crate) fn execute(arguments: &ReportArguments) -> Result<(), Failure> {
     let ReportArguments { report: path, outputs } = arguments;
     let report = read(path)?;
     if outputs.is_none() {
         let beside = path.with_extension("html");
         write_html(&beside, &report)?;
-        println!("{}", beside.display());
+        say(&beside.display())?;
     }
-    outputs.write(&report)?;
-    Ok(true)
+    outputs.write(&report)
 }
 
 /// A report that was saved as JSON.

@@ -10,7 +10,9 @@ use hdrhistogram::Histogram;
 use maud::{Markup, html};
 
 /// Bars of a shape.
-const BARS: u32 = 96;
+const BARS: usize = 96;
+/// Of the highest bar.
+const HEIGHT: f64 = 0.94;
 
 pub(super) fn section(report: &Report) -> Markup {
     let (values, saved) = (&report.broadcast_us, &report.histograms);
@@ -91,17 +93,19 @@ impl Shape<'_> {
 
 /// The share of values in each of the bars, the highest of which fills the drawing.
 fn bars(histogram: &Histogram<u64>, x: Scale) -> String {
-    let mut counts = vec![0u64; BARS as usize];
+    let edges: Vec<f64> = (0..=BARS).map(|bar| bar as f64 / BARS as f64).collect();
+    let mut counts = [0u64; BARS];
     for value in histogram.iter_recorded() {
         let place = x.place(value.value_iterated_to() as f64 / 1e3);
-        let bar = ((place * f64::from(BARS)) as usize).min(counts.len() - 1);
+        let bar = edges[1..BARS].partition_point(|edge| *edge <= place);
         counts[bar] += value.count_at_value();
     }
     let most = counts.iter().copied().max().unwrap_or(0).max(1) as f64;
-    let edge = |bar: usize| bar as f64 / f64::from(BARS);
-    let places = |height: &dyn Fn(u64) -> f64| {
-        let bar = |(bar, count): (usize, &u64)| (edge(bar), edge(bar + 1), height(*count));
-        steps(counts.iter().enumerate().map(bar).collect::<Vec<_>>().into_iter())
+    let line = |height: fn(f64) -> f64| {
+        let bar = |(bar, count): (usize, &u64)| {
+            (edges[bar], edges[bar + 1], height(*count as f64 / most))
+        };
+        steps(counts.iter().enumerate().map(bar))
     };
-    area(&places(&|count| count as f64 / most * 0.94), &places(&|_| 0.0))
+    area(&line(|share| share * HEIGHT), &line(|_| 0.0))
 }

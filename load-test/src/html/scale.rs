@@ -20,6 +20,9 @@ const CLOCK_STEPS: [f64; 15] =
 /// Words of a time axis, besides the one at 0.
 const TIME_TICKS_MAX: f64 = 8.0;
 
+/// Words of an axis that begins at 0: the steps are chosen so that there are fewer.
+const LINEAR_TICKS_MAX: u32 = 16;
+
 /// From values to places.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scale {
@@ -86,8 +89,9 @@ impl Scale {
             |value: f64, label: String, major: bool| Tick { at: self.place(value), label, major };
         let written = |value: f64| units::joined(words(value));
         match self {
-            Self::Linear { max, step } => (0..=(max / step + 1e-9).floor() as i32)
+            Self::Linear { max, step } => (0..LINEAR_TICKS_MAX)
                 .map(|index| f64::from(index) * step)
+                .take_while(|value| *value <= max + step * 1e-9)
                 .map(|value| tick(value, written(value), true))
                 .collect(),
             Self::Log { min, max } => {
@@ -102,8 +106,9 @@ impl Scale {
             }
             Self::Nines { nines } => {
                 let half = [tick(0.5, units::joined(("50".into(), "%")), false)];
-                let rest = (1..=nines.floor() as i32).map(|count| {
-                    let share = 1.0 - 10f64.powi(-count);
+                let counts = (1i8..).take_while(|count| f64::from(*count) <= nines);
+                let rest = counts.map(|count| {
+                    let share = 1.0 - 10f64.powi(-i32::from(count));
                     let decimals = usize::try_from(count - 2).unwrap_or(0);
                     let major = nines < 4.0 || count % 2 == 1;
                     tick(share, format!("{:.decimals$}\u{a0}%", share * 100.0), major)
@@ -116,7 +121,7 @@ impl Scale {
 
 /// 1, 2, 5, 10, 20, ... within the two, and whether each is a power of ten.
 fn steps_between(min: f64, max: f64) -> impl Iterator<Item = (f64, bool)> {
-    let decades = min.log10().floor() as i32..=max.log10().ceil() as i32;
+    let decades = f64::MIN_10_EXP..=f64::MAX_10_EXP;
     decades
         .flat_map(|decade| [1.0, 2.0, 5.0].map(|digit| (digit * 10f64.powi(decade), digit == 1.0)))
         .filter(move |(value, _)| *value >= min * 0.999 && *value <= max * 1.001)

@@ -232,7 +232,7 @@ fn heat(columns: &[Column], x: Scale, ticks: &[Tick], is_alone: bool) -> Markup 
 /// From 0 for one to the last for the most, by their logarithms.
 fn level(count: u64, most: u64) -> usize {
     let share = (count as f64).ln() / (most as f64).ln().max(1e-9);
-    ((share * LEVELS as f64) as usize).min(LEVELS - 1)
+    (1..LEVELS).filter(|level| share * LEVELS as f64 >= *level as f64).count()
 }
 
 /// What a pointer that rests on a column is told.

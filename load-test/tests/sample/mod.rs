@@ -9,6 +9,8 @@ use load_test::report::{
     ServerReport, Spread, ThreadReport, Verdict,
 };
 
+use std::time::Duration;
+
 /// Numbers that look random.
 pub(crate) struct Chance(u64);
 
@@ -17,12 +19,17 @@ impl Chance {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }
 
-    /// From 0 to below 1 (xorshift64*).
-    pub(crate) fn share(&mut self) -> f64 {
+    /// xorshift64*.
+    fn next(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 11) as f64 / (1u64 << 53) as f64
+        self.0.wrapping_mul(0x2545_f491_4f6c_dd1d)
+    }
+
+    /// From 0 to below 1.
+    pub(crate) fn share(&mut self) -> f64 {
+        (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Of the standard normal distribution, by adding up.
@@ -109,7 +116,7 @@ fn make_second(
         server_voluntary_switches: Some(180 + u64::from(second % 7)),
         server_involuntary_switches: Some(12 + u64::from(second % 5) * 9),
         tcp_sockets: Some(2004),
-        tcp_memory_bytes: Some(1_400_000 + (chance.share() * 3e6) as u64),
+        tcp_memory_bytes: Some(1_400_000 + chance.next() % 3_000_000),
         generator_cpu_s: cpu_s * 0.4,
         clients: 1000,
     }
@@ -222,7 +229,8 @@ fn histogram() -> Histogram<u64> {
 }
 
 fn record(histogram: &mut Histogram<u64>, us: f64) {
-    histogram.saturating_record((us.max(1.0) * 1e3) as u64);
+    let duration = Duration::from_secs_f64(us.max(1.0) / 1e6);
+    histogram.saturating_record(u64::try_from(duration.as_nanos()).expect("below 584 years"));
 }
 
 fn percentiles(histogram: &Histogram<u64>) -> Percentiles {
