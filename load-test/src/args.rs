@@ -5,7 +5,7 @@ use crate::options::{say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
-use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
+use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -98,14 +98,16 @@ impl RunArguments {
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let barrier = self.barrier.then(Barrier::new);
-        let target = self.target.open()?;
+        let target = self.target.open(scenario.protocol)?;
         if self.output.speaks() {
             if self.scenario.is_named() {
                 say(&format_args!("load-test {}", scenario.options()))?;
             }
             say(&describe(&scenario, target.addr))?;
         }
-        let session = Session::connect(scenario, target.addr)?;
+        let silent = self.output.quiet || self.barrier;
+        let progress = if silent { Progress::silent() } else { Progress::shown() };
+        let session = Session::connect_showing(scenario, target.addr, progress)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
         let mut report = session.measure(target.watch.as_ref())?;
         report.hold(&self.output.slo);

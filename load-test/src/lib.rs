@@ -24,6 +24,7 @@ mod machine;
 mod options;
 mod outcome;
 mod outputs;
+mod progress;
 mod protocol;
 mod receive;
 pub mod report;
@@ -41,6 +42,7 @@ mod verdict;
 mod wire;
 
 pub use audit::Totals;
+pub use progress::Progress;
 pub use protocol::Protocol;
 pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};
