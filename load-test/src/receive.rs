@@ -5,7 +5,7 @@
 //! Epoll reports edges (mio), so a socket is read until a read is short; one that the server has
 //! closed is read to its end.
 
-use crate::audit::{Audit, Faults, Totals, Where};
+use crate::audit::{Audit, Expected, Faults, Span, Totals, Where};
 use crate::clock::now_ns;
 use crate::limits::{CLIENTS_PER_ADDRESS_MAX, CLIENTS_PER_BOUND_ADDRESS_MAX, EVENTS_MAX, READ_LEN};
 use crate::scenario::{Plan, Protocol};
@@ -356,10 +356,20 @@ impl Receiver {
     }
 
     fn finish(self) -> Received {
-        let Self { plan, audit, clients, deliveries, thread, .. } = self;
+        let Self { plan, mut audit, clients, deliveries, thread, .. } = self;
         let threads = plan.scenario.threads;
         let number = |index: usize| client_number(thread + index * threads);
-        let (totals, faults) = audit.finish(|index| plan.expected(number(index)));
+        for index in 0..clients.len() {
+            let whole = |each: Expected| Span {
+                cell: each.cell,
+                sender: each.sender,
+                first: 0,
+                end: each.lines,
+                sent: each.lines,
+            };
+            audit.settle(index, plan.expected(number(index)).map(whole));
+        }
+        let (totals, faults) = audit.finish();
         let global = |(at, faults): (Where, _)| {
             (Where { receiver: number(at.receiver) as usize, ..at }, faults)
         };
