@@ -2,12 +2,12 @@
 
 use crate::children::{self, Barrier};
 use crate::limits::{CONNECT_TIMEOUT, GRACE};
-use crate::scenario::{Connect, Group, Protocol, Scenario, mix};
-use crate::server::{Server, Watch, locate, pin};
-use crate::{Failure, Report, Session, bench, clock, failed};
+use crate::options::{parse_duration, run_id, write_json};
+use crate::scenario::{Connect, Group, Protocol, Scenario};
+use crate::server::{Server, Watch, locate, pin, version};
+use crate::{Failure, Report, Session, bench, failed};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
-use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -126,6 +126,7 @@ impl RunArguments {
         pin(&self.pin)?;
         let pid = server.as_ref().map(Server::pid).or(self.server_pid);
         let watch = pid.map(Watch::new).transpose()?;
+        let watch = watch.map(|watch| watch.with_version(self.server_version()));
         let target = server.as_ref().map(Server::addr).or(self.target);
         let target = target.expect("a server was started if there is no target");
 
@@ -145,9 +146,17 @@ impl RunArguments {
         Ok(!report.audit.any_fault())
     }
 
+    /// None where it was not started by us: it may be any program.
+    fn server_version(&self) -> Option<String> {
+        version(&self.chatd().ok().filter(|_| self.target.is_none())?)
+    }
+
+    fn chatd(&self) -> Result<PathBuf, Failure> {
+        self.server.clone().map_or_else(|| locate("chatd"), Ok)
+    }
+
     fn start_server(&self) -> Result<Server, Failure> {
-        let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
-        start_chatd(&program, self.workers, &[], self.pin_server.as_slice())
+        Server::start_chatd(&self.chatd()?, self.workers, &[], self.pin_server.as_slice())
     }
 
     fn scenario(&self) -> Scenario {
@@ -158,7 +167,7 @@ impl RunArguments {
             senders: self.senders.min(self.clients),
             rate: self.rate,
             size: self.size,
-            jitter: false,
+            ..Group::default()
         };
         Scenario {
             groups: vec![group],
@@ -197,54 +206,11 @@ impl RunArguments {
     }
 }
 
-/// Starts chatd on a port of its choice, with further options.
-pub(crate) fn start_chatd(
-    program: &Path,
-    workers: u32,
-    options: &[&str],
-    cpus: &[usize],
-) -> Result<Server, Failure> {
-    let workers = workers.to_string();
-    let listen = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
-    let arguments = [&listen[..], options].concat();
-    Server::start(program, &arguments, cpus)
-}
-
-/// A number that no other run on the same server is likely to have.
-pub(crate) fn run_id(seed: u64) -> u32 {
-    let id = mix(seed ^ clock::now_ns(), u64::from(std::process::id()));
-    u32::try_from(id & 0xffff_ffff).expect("masked to 32 bits")
-}
-
-pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| failed("JSON", &error))?;
-    text.push('\n');
-    let written = if path == Path::new("-") {
-        std::io::stdout().write_all(text.as_bytes())
-    } else {
-        std::fs::write(path, text)
-    };
-    written.map_err(|error| failed(&path.display().to_string(), &error))
-}
-
 fn lower_priority(nice: i32) -> Result<(), Failure> {
     if nice == 0 {
         return Ok(());
     }
     setpriority_process(None, nice).map_err(|error| failed("lowering the priority", &error))
-}
-
-/// `5s`, `500ms`, `2m`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "expected 5s, 500ms or 2m".to_owned())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err("the unit is ms, s or m".into()),
-    }
 }
 
 #[cfg(test)]
@@ -272,23 +238,6 @@ mod tests {
         for arguments in wrong {
             let words = ["load-test"].into_iter().chain(arguments.split(' '));
             assert!(Arguments::try_parse_from(words).is_err(), "{arguments}");
-        }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        let rows = [
-            ("5s", Some(5000)),
-            ("500ms", Some(500)),
-            ("2m", Some(120_000)),
-            ("5", None),
-            ("s", None),
-            ("-1s", None),
-            ("", None),
-            ("1h", None),
-        ];
-        for (text, ms) in rows {
-            assert_eq!(parse_duration(text).ok(), ms.map(Duration::from_millis), "{text}");
         }
     }
 }

@@ -3,9 +3,9 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure
-//!            └──▶ bench         └──▶ stats ─▶ report
-//!                   └──▶ server         processes and their figures in /proc
+//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure
+//!                    │         └──▶ stats ─▶ report
+//!                    └──▶ options, server              processes and their figures in /proc
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -17,19 +17,21 @@ mod bench;
 mod children;
 mod clock;
 pub mod limits;
+mod machine;
+mod options;
+mod outcome;
 mod receive;
-mod report;
+pub mod report;
 mod scenario;
 mod send;
 pub mod server;
 mod session;
 mod stats;
+mod summary;
 mod wire;
 
 pub use audit::Totals;
-pub use report::{
-    Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
-};
+pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Protocol, Scenario};
 pub use session::Session;
 pub use wire::HEADER_LEN;

@@ -56,6 +56,12 @@ pub struct Group {
     pub size: usize,
     /// Lines fall anywhere in their interval (seeded) rather than at its start.
     pub jitter: bool,
+    /// Clients that leave their room each second; each comes back. Senders and slow readers stay.
+    pub churn: u32,
+    /// How many read slowly: the last ones of the group, never a sender.
+    pub slow: u32,
+    /// Bytes a second each of them reads; 0: none at all.
+    pub slow_rate: u32,
 }
 
 /// How clients connect.
@@ -107,6 +113,9 @@ impl Default for Group {
             rate: 10,
             size: 100,
             jitter: false,
+            churn: 0,
+            slow: 0,
+            slow_rate: 0,
         }
     }
 }
@@ -378,6 +387,12 @@ fn check(scenario: &Scenario) -> Result<(), Failure> {
         need(group.rooms <= group.clients, "more --rooms than --clients")?;
         need(group.senders <= group.clients, "more --senders than --clients")?;
         need(group.senders <= SENDERS_MAX, "too many --senders")?;
+        let still = group.senders.saturating_add(group.slow);
+        need(still <= group.clients, "more --senders and --slow readers than --clients")?;
+        need(group.slow_rate == 0 || group.slow > 0, "--slow-rate without --slow readers")?;
+        need(group.churn == 0 || group.rooms > 0, "--churn needs --rooms to leave")?;
+        let movers = group.churn == 0 || still < group.clients;
+        need(movers, "--churn needs clients that neither talk nor read slowly")?;
         if !(HEADER_LEN..=TEXT_LEN_MAX).contains(&group.size) {
             return Err(usage(format!("--size must be {HEADER_LEN} to {TEXT_LEN_MAX}")));
         }
@@ -478,6 +493,10 @@ mod tests {
             vec![group(10, 0, 1, 1), group(10, 0, 1, 1)],
             vec![group(u32::MAX, 1, 1, 1)],
             vec![small],
+            vec![Group { slow: 6, ..group(10, 1, 5, 1) }],
+            vec![Group { slow_rate: 100, ..group(10, 1, 5, 1) }],
+            vec![Group { churn: 1, ..group(10, 0, 5, 1) }],
+            vec![Group { churn: 1, slow: 5, ..group(10, 1, 5, 1) }],
         ];
         for groups in refused {
             let scenario = Scenario { groups, ..Scenario::default() };

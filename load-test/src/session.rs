@@ -2,14 +2,16 @@
 //! clients are welcome, sends, waits for what is under way, adds everything up. The caller may look
 //! at the server between the steps.
 
-use crate::clock::{duration_ns, now_ns, process_cpu_ns, sleep_until};
-use crate::limits::{DESCRIPTORS_SPARE, FAULT_ROWS_MAX, START_DELAY};
+use crate::clock::{self, duration_ns, now_ns, process_cpu_ns, sleep_until};
+use crate::limits::{DESCRIPTORS_SPARE, START_DELAY};
+use crate::machine::machine;
+use crate::outcome::{Findings, Used};
 use crate::receive::{Ready, Received, Receiver, WAKER};
-use crate::report::{FaultRow, Generator, GroupReport, Report, ServerReport, Verdict};
+use crate::report::Report;
 use crate::scenario::{Plan, Scenario};
-use crate::send::{Sent, send_all};
-use crate::server::{Usage, Watch};
-use crate::stats::{Deliveries, Durations};
+use crate::send::send_all;
+use crate::server::Watch;
+use crate::stats::Durations;
 use crate::{Failure, failed, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -21,6 +23,7 @@ use std::thread::JoinHandle;
 
 /// All clients connected and welcome.
 pub struct Session {
+    target: SocketAddr,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<Result<Received, Failure>>>,
@@ -87,6 +90,7 @@ impl Session {
 
     /// Sends the schedule and measures; closes all connections at the end.
     pub fn measure(mut self, watch: Option<&Watch>) -> Result<Report, Failure> {
+        let machine = machine(watch)?;
         let start_ns = now_ns() + duration_ns(START_DELAY);
         let sending = {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
@@ -94,15 +98,29 @@ impl Session {
             std::thread::spawn(move || send_all(&plan, &shared, senders, start_ns))
         };
         sleep_until(start_ns + duration_ns(self.plan.scenario.warmup));
-        let before = Figures::read(watch)?;
+        let started_at = clock::utc();
+        let before = used(watch)?;
         let sent = sending.join().map_err(|_| Failure::Run("the sending thread failed".into()))?;
         let mut received = Vec::with_capacity(self.threads.len());
         for thread in std::mem::take(&mut self.threads) {
             let result = thread.join();
             received.push(result.map_err(|_| Failure::Run("a receiving thread failed".into()))??);
         }
-        let after = Figures::read(watch)?;
-        Ok(self.report(&sent, &received, watch, &before, &after))
+        let after = used(watch)?;
+        let findings = Findings {
+            plan: &self.plan,
+            target: self.target,
+            machine,
+            started_at,
+            connect: &self.connect,
+            connect_total_s: self.connect_total_s(),
+            sent: &sent,
+            received: &received,
+            watch,
+            before,
+            after,
+        };
+        Ok(findings.report())
     }
 
     fn start(plan: Plan, target: SocketAddr) -> Result<Self, Failure> {
@@ -116,6 +134,7 @@ impl Session {
             wakers: Vec::new(),
         };
         Ok(Self {
+            target,
             plan: Arc::new(plan),
             shared: Arc::new(shared),
             threads: Vec::new(),
@@ -154,82 +173,6 @@ impl Session {
         }
         Ok(())
     }
-
-    fn report(
-        &self,
-        sent: &Sent,
-        received: &[Received],
-        watch: Option<&Watch>,
-        before: &Figures,
-        after: &Figures,
-    ) -> Report {
-        let mut groups = vec![Deliveries::new(); self.plan.scenario.groups.len()];
-        let mut all = Deliveries::new();
-        let mut audit = crate::Totals::default();
-        for thread in received {
-            audit.add(&thread.totals);
-            for (sum, deliveries) in groups.iter_mut().zip(&thread.deliveries) {
-                sum.add(deliveries);
-                all.add(deliveries);
-            }
-        }
-        let named = self.plan.scenario.groups.iter().zip(&groups);
-        let per_delivery_us =
-            |cpu_ns: u64| if all.count > 0 { cpu_ns as f64 / 1e3 / all.count as f64 } else { 0.0 };
-        let own_cpu_ns = after.own_cpu_ns - before.own_cpu_ns;
-        Report {
-            verdict: if audit.any_fault() { Verdict::Fault } else { Verdict::Pass },
-            clients: self.plan.client_count,
-            audit,
-            measured: all.count,
-            latency_us: all.latency.percentiles(),
-            latency_uncorrected_us: all.uncorrected.percentiles(),
-            schedule_lag_us: sent.lag.percentiles(),
-            connect_us: self.connect.percentiles(),
-            connect_total_s: self.connect_total_s(),
-            broadcast_us: all.broadcast(),
-            groups: named
-                .map(|(group, deliveries)| group_report(&group.name, deliveries))
-                .collect(),
-            server: watch.and_then(|watch| {
-                let (before, after) = (before.server?, after.server?);
-                let cpu_ns = after.cpu_ns().saturating_sub(before.cpu_ns());
-                let grown = after.rss_bytes as f64 - watch.rss_at_start_bytes() as f64;
-                Some(ServerReport {
-                    cpu_user_s: after.user_ns.saturating_sub(before.user_ns) as f64 / 1e9,
-                    cpu_sys_s: after.system_ns.saturating_sub(before.system_ns) as f64 / 1e9,
-                    cpu_us_per_delivery: per_delivery_us(cpu_ns),
-                    rss_bytes: after.rss_bytes,
-                    rss_bytes_per_connection: grown / f64::from(self.plan.client_count),
-                })
-            }),
-            generator: Generator {
-                cpu_us_per_delivery: per_delivery_us(own_cpu_ns),
-                busy: own_cpu_ns as f64 / (after.at_ns - before.at_ns).max(1) as f64,
-                sends_deferred: sent.deferred,
-                unsent: sent.unsent,
-            },
-            faults: self.fault_rows(received),
-        }
-    }
-
-    fn fault_rows(&self, received: &[Received]) -> Vec<FaultRow> {
-        let all = received.iter().flat_map(|thread| &thread.faults);
-        let mut all: Vec<_> = all.collect();
-        all.sort_unstable_by_key(|(at, _)| **at);
-        all.truncate(FAULT_ROWS_MAX);
-        let row = |(at, faults): (&crate::audit::Where, &crate::audit::Faults)| FaultRow {
-            sender: at.sender,
-            room: self.plan.room(u32::try_from(at.receiver).expect("bounded by CLIENTS_MAX")),
-            receiver: at.receiver as u64,
-            lost: faults.lost,
-            duplicated: faults.duplicated,
-            reordered: faults.reordered,
-            corrupted: faults.corrupted,
-            foreign: faults.foreign,
-        };
-        all.into_iter().map(row).collect()
-    }
 }
 
 impl Drop for Session {
@@ -243,26 +186,9 @@ impl Drop for Session {
 }
 
 /// What the server and this process have used so far.
-struct Figures {
-    server: Option<Usage>,
-    own_cpu_ns: u64,
-    at_ns: u64,
-}
-
-impl Figures {
-    fn read(watch: Option<&Watch>) -> Result<Self, Failure> {
-        let server = watch.map(Watch::usage).transpose()?;
-        Ok(Self { server, own_cpu_ns: process_cpu_ns(), at_ns: now_ns() })
-    }
-}
-
-fn group_report(name: &str, deliveries: &Deliveries) -> GroupReport {
-    GroupReport {
-        name: name.into(),
-        measured: deliveries.count,
-        latency_us: deliveries.latency.percentiles(),
-        broadcast_us: deliveries.broadcast(),
-    }
+fn used(watch: Option<&Watch>) -> Result<Used, Failure> {
+    let server = watch.map(Watch::usage).transpose()?;
+    Ok(Used { server, own_cpu_ns: process_cpu_ns(), at_ns: now_ns() })
 }
 
 /// Raises the soft limit to the hard one; refuses what even that does not hold.

@@ -2,7 +2,10 @@
 //! A duration past the range is recorded as the longest one, never dropped.
 
 use crate::limits::{LATENCY_DIGITS, LATENCY_NS_MAX};
-use crate::report::{Broadcast, Percentiles, Spread};
+use crate::report::{Broadcast, Histograms, Percentiles, Spread};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 
 /// Durations of one kind.
 #[derive(Clone)]
@@ -29,11 +32,21 @@ impl Durations {
             p99: self.at(0.99),
             p999: self.at(0.999),
             max: self.at(1.0),
+            count: self.0.len(),
         }
     }
 
+    /// As `Histograms` has it.
+    pub(crate) fn encode(&self) -> Option<String> {
+        let mut bytes = Vec::new();
+        let written = V2DeflateSerializer::new().serialize(&self.0, &mut bytes);
+        written.expect("memory takes all bytes and counts are below 2^63");
+        (!self.0.is_empty()).then(|| BASE64_STANDARD.encode(bytes))
+    }
+
     fn spread(&self) -> Spread {
-        Spread { p50: self.at(0.5), p99: self.at(0.99), max: self.at(1.0) }
+        let count = self.0.len();
+        Spread { p50: self.at(0.5), p99: self.at(0.99), max: self.at(1.0), count }
     }
 
     fn at(&self, quantile: f64) -> f64 {
@@ -78,11 +91,24 @@ impl Deliveries {
         self.count += other.count;
     }
 
+    /// All but those that are not about deliveries.
+    pub(crate) fn histograms(&self) -> Histograms {
+        Histograms {
+            latency: self.latency.encode(),
+            latency_uncorrected: self.uncorrected.encode(),
+            first: self.first.encode(),
+            median: self.median.encode(),
+            last: self.last.encode(),
+            ..Histograms::default()
+        }
+    }
+
     pub(crate) fn broadcast(&self) -> Broadcast {
         Broadcast {
             first: self.first.spread(),
             median: self.median.spread(),
             last: self.last.spread(),
+            spread: Spread::default(),
         }
     }
 }
@@ -105,11 +131,26 @@ mod tests {
     }
 
     #[test]
+    fn histograms_are_what_other_programs_read() {
+        let mut durations = Durations::new();
+        assert_eq!(durations.encode(), None);
+        durations.record(1_000_000);
+        let text = durations.encode().expect("it has a value");
+        // "HIST" is what every base64 of the format begins with.
+        assert!(text.starts_with("HISTFA"), "{text}");
+        let bytes = BASE64_STANDARD.decode(text).expect("base64");
+        let read = hdrhistogram::serialization::Deserializer::new();
+        let read: Result<hdrhistogram::Histogram<u64>, _> = { read }.deserialize(&mut &bytes[..]);
+        assert_eq!(read.expect("V2, deflated"), durations.0);
+    }
+
+    #[test]
     fn percentiles_are_in_microseconds() {
         let mut durations = Durations::new();
         (1..=1000).for_each(|us| durations.record(us * 1000));
         let near = |value: f64, expected: f64| (value / expected - 1.0).abs() < 0.002;
-        let Percentiles { p50, p90, p99, p999, max } = durations.percentiles();
+        let Percentiles { p50, p90, p99, p999, max, count } = durations.percentiles();
+        assert_eq!(count, 1000);
         for (value, expected) in
             [(p50, 500.0), (p90, 900.0), (p99, 990.0), (p999, 999.0), (max, 1000.0)]
         {

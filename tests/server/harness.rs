@@ -110,6 +110,16 @@ impl Server {
         Client::to(self.addr)
     }
 
+    /// The same at the listener of another dialect.
+    pub(crate) fn connect_as(&self, dialect: &str) -> Client {
+        Client::to(self.addr_of(dialect))
+    }
+
+    /// Where the clients of a dialect connect, at a listener that the options have to open.
+    pub(crate) fn addr_of(&self, dialect: &str) -> SocketAddr {
+        self.logged(&format!("listening dialect={dialect} addr="))
+    }
+
     /// A client that has read nothing yet, and for which the system keeps as little as it may.
     pub(crate) fn connect_narrow(&self) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");

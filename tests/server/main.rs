@@ -7,6 +7,8 @@
 
 /// Starting the server, talking to it as a plain socket, and reading what it tells its operator.
 mod harness;
+/// A program with somebody before it.
+mod person;
 
 /// The admin endpoint and what it counts.
 mod admin;

@@ -5,7 +5,7 @@
 use super::generator::{Generator, Load};
 use super::table::{Figure, Sample};
 use super::{Bench, Side};
-use crate::args::run_id;
+use crate::options::run_id;
 use crate::receive::loopback_address;
 use crate::server::Watch;
 use crate::{Failure, Report};

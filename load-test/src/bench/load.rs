@@ -1,10 +1,10 @@
 //! What each preset does: its scenario, one run of it, and which figures it gives.
 
 use super::crowd::{CAPACITIES, figure_name};
-use super::machine::Others;
 use super::table::{Figure, Sample};
 use super::{Bench, BenchArguments, Preset, Side};
-use crate::args::{run_id, start_chatd};
+use crate::machine::Others;
+use crate::options::run_id;
 use crate::server::{Server, Watch, listen_drops};
 use crate::{Failure, Group, Protocol, Report, Scenario, Session};
 use std::path::Path;
@@ -136,7 +136,9 @@ impl Bench<'_> {
         let one = [self.arguments.pin_server];
         let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
-            Side::Chatd => start_chatd(program(self.chatd.as_deref()), workers, options, cpus),
+            Side::Chatd => {
+                Server::start_chatd(program(self.chatd.as_deref()), workers, options, cpus)
+            }
             Side::Floor => Server::start(program(self.floor.as_deref()), &["127.0.0.1:0"], cpus),
         }
     }
@@ -158,14 +160,15 @@ fn program(path: Option<&Path>) -> &Path {
 }
 
 fn delivery_figures(report: &Report, busy: f64) -> Vec<Figure> {
-    let server_us = report.server.map_or(0.0, |server| server.cpu_us_per_delivery);
+    let server_us = report.server.and_then(|server| server.cpu_us_per_delivery);
+    let own_us = report.generator.cpu_us_per_delivery;
     vec![
-        Figure::new("server CPU per delivery", "us", server_us),
+        Figure::new("server CPU per delivery", "us", server_us.unwrap_or(0.0)),
         Figure::new("p50", "ms", report.latency_us.p50 / 1e3),
         Figure::new("p99", "ms", report.latency_us.p99 / 1e3),
         Figure::new("schedule lag p99", "ms", report.schedule_lag_us.p99 / 1e3),
         Figure::new("lines lost", "", report.audit.lost as f64),
-        Figure::new("generator CPU per delivery", "us", report.generator.cpu_us_per_delivery),
+        Figure::new("generator CPU per delivery", "us", own_us.unwrap_or(0.0)),
         Figure::new("generator busy", "% of cores", busy * 100.0),
     ]
 }

@@ -1,0 +1,207 @@
+//! Adds up what the threads of a run found into its report.
+
+use crate::audit::{Faults, Where};
+use crate::limits::FAULT_ROWS_MAX;
+use crate::receive::Received;
+use crate::report::{
+    FaultRow, Generator, GroupReport, Histograms, Machine, Percentiles, Report, SCHEMA,
+    ServerReport, Verdict,
+};
+use crate::scenario::{Plan, Protocol, Scenario};
+use crate::send::Sent;
+use crate::server::{Usage, Watch, tcp_sockets};
+use crate::stats::{Deliveries, Durations};
+use std::net::SocketAddr;
+
+/// What there is at the end of a run.
+pub(crate) struct Findings<'a> {
+    pub(crate) plan: &'a Plan,
+    pub(crate) target: SocketAddr,
+    pub(crate) machine: Machine,
+    /// RFC 3339.
+    pub(crate) started_at: String,
+    pub(crate) connect: &'a Durations,
+    pub(crate) connect_total_s: f64,
+    pub(crate) sent: &'a Sent,
+    /// One for each receiving thread.
+    pub(crate) received: &'a [Received],
+    pub(crate) watch: Option<&'a Watch>,
+    /// When the measured time began, and at the end.
+    pub(crate) before: Used,
+    pub(crate) after: Used,
+}
+
+/// What the server and this process have used so far.
+#[derive(Clone, Copy)]
+pub(crate) struct Used {
+    pub(crate) server: Option<Usage>,
+    pub(crate) own_cpu_ns: u64,
+    pub(crate) at_ns: u64,
+}
+
+impl Findings<'_> {
+    pub(crate) fn report(self) -> Report {
+        let mut groups = vec![Deliveries::new(); self.plan.scenario.groups.len()];
+        let mut all = Deliveries::new();
+        let mut audit = crate::Totals::default();
+        for thread in self.received {
+            audit.add(&thread.totals);
+            for (sum, deliveries) in groups.iter_mut().zip(&thread.deliveries) {
+                sum.add(deliveries);
+                all.add(deliveries);
+            }
+        }
+        let scenario = &self.plan.scenario;
+        let named = scenario.groups.iter().zip(&groups);
+        Report {
+            schema: SCHEMA.into(),
+            command: command(),
+            seed: scenario.seed,
+            target: self.target.to_string(),
+            protocol: protocol(scenario.protocol).into(),
+            duration_s: scenario.duration.as_secs_f64(),
+            scenario: describe(scenario),
+            verdict: if audit.any_fault() { Verdict::Fail } else { Verdict::Pass },
+            void_reasons: Vec::new(),
+            slo: Vec::new(),
+            clients: self.plan.client_count,
+            measured: all.count,
+            audit,
+            closed_reasons: Vec::new(),
+            faults: self.faults(),
+            latency_us: all.latency.percentiles(),
+            latency_uncorrected_us: all.uncorrected.percentiles(),
+            schedule_lag_us: self.sent.lag.percentiles(),
+            connect_us: self.connect.percentiles(),
+            join_us: Percentiles::default(),
+            connect_total_s: self.connect_total_s,
+            broadcast_us: all.broadcast(),
+            groups: named.map(|(group, of_group)| group_report(&group.name, of_group)).collect(),
+            server: self.server(all.count),
+            generator: self.generator(all.count),
+            timeline: Vec::new(),
+            histograms: Histograms {
+                schedule_lag: self.sent.lag.encode(),
+                connect: self.connect.encode(),
+                ..all.histograms()
+            },
+            machine: self.machine,
+            started_at: self.started_at,
+        }
+    }
+
+    fn server(&self, measured: u64) -> Option<ServerReport> {
+        let (before, after) = (self.before.server?, self.after.server?);
+        let cpu_ns = after.cpu_ns().saturating_sub(before.cpu_ns());
+        let grown = after.rss_bytes as f64 - self.watch?.rss_at_start_bytes() as f64;
+        let more = |number: fn(&Usage) -> u64| number(&after).saturating_sub(number(&before));
+        Some(ServerReport {
+            cpu_user_s: more(|usage| usage.user_ns) as f64 / 1e9,
+            cpu_sys_s: more(|usage| usage.system_ns) as f64 / 1e9,
+            cpu_us_per_delivery: per_delivery_us(cpu_ns, measured),
+            deliveries_per_cpu_s: (cpu_ns > 0).then(|| measured as f64 * 1e9 / cpu_ns as f64),
+            rss_bytes: after.rss_bytes,
+            rss_bytes_per_connection: grown / f64::from(self.plan.client_count),
+            voluntary_switches: more(|usage| usage.voluntary_switches),
+            involuntary_switches: more(|usage| usage.involuntary_switches),
+            tcp_memory_bytes: tcp_sockets().map(|(_, bytes)| bytes),
+        })
+    }
+
+    fn generator(&self, measured: u64) -> Generator {
+        let cpu_ns = self.after.own_cpu_ns - self.before.own_cpu_ns;
+        let passed_ns = self.after.at_ns - self.before.at_ns;
+        Generator {
+            cpu_us_per_delivery: per_delivery_us(cpu_ns, measured),
+            busy: cpu_ns as f64 / passed_ns.max(1) as f64,
+            threads: Vec::new(),
+            jitter_us: Percentiles::default(),
+            sends_deferred: self.sent.deferred,
+            unsent: self.sent.unsent,
+        }
+    }
+
+    fn faults(&self) -> Vec<FaultRow> {
+        let all = self.received.iter().flat_map(|thread| &thread.faults);
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable_by_key(|(at, _)| **at);
+        all.truncate(FAULT_ROWS_MAX);
+        let row = |(at, faults): (&Where, &Faults)| FaultRow {
+            sender: at.sender,
+            room: self.plan.room(u32::try_from(at.receiver).expect("bounded by CLIENTS_MAX")),
+            receiver: at.receiver as u64,
+            lost: faults.lost,
+            duplicated: faults.duplicated,
+            reordered: faults.reordered,
+            corrupted: faults.corrupted,
+            foreign: faults.foreign,
+        };
+        all.into_iter().map(row).collect()
+    }
+}
+
+fn group_report(name: &str, deliveries: &Deliveries) -> GroupReport {
+    GroupReport {
+        name: name.into(),
+        measured: deliveries.count,
+        latency_us: deliveries.latency.percentiles(),
+        broadcast_us: deliveries.broadcast(),
+    }
+}
+
+fn per_delivery_us(cpu_ns: u64, measured: u64) -> Option<f64> {
+    (measured > 0).then(|| cpu_ns as f64 / 1e3 / measured as f64)
+}
+
+fn protocol(protocol: Protocol) -> &'static str {
+    match protocol {
+        Protocol::Chatd => "telnet",
+        Protocol::Floor => "floor",
+    }
+}
+
+/// In one line: the groups, then what holds for all of them.
+fn describe(scenario: &Scenario) -> String {
+    let group = |group: &crate::Group| {
+        let crate::Group { name, clients, rooms, senders, rate, size, .. } = group;
+        format!(
+            "{name}: {clients} clients, {rooms} rooms, {senders} senders, {rate} lines/s of \
+             {size} bytes"
+        )
+    };
+    let groups: Vec<_> = scenario.groups.iter().map(group).collect();
+    let Scenario { warmup, duration, threads, .. } = scenario;
+    format!("{}; {duration:?} after {warmup:?}, {threads} receiving threads", groups.join("; "))
+}
+
+/// The command line of this process, so that a shell takes it as it was.
+fn command() -> String {
+    let words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
+    words.join(" ")
+}
+
+fn quoted(word: &str) -> String {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-_./:,=@%+".contains(&byte);
+    if !word.is_empty() && word.bytes().all(plain) {
+        return word.into();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_the_command_as_it_was() {
+        let words = ["", "plain-1.2/x", "two words", "it's", "$HOME", "a;b"];
+        let quoted: Vec<_> = words.iter().map(|word| quoted(word)).collect();
+        let script = format!("printf '%s\\n' {}", quoted.join(" "));
+        let output = std::process::Command::new("sh").args(["-c", &script]).output();
+        let output = output.expect("every Linux has sh");
+        assert_eq!(
+            String::from_utf8_lossy(&output.stdout),
+            words.map(|word| format!("{word}\n")).concat()
+        );
+    }
+}
