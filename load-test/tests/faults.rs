@@ -4,7 +4,9 @@
 mod faulty;
 
 use faulty::{FAULTS, Fault, start};
-use load_test::{Group, Report, Scenario, Totals, Verdict};
+use load_test::{Group, Protocol, Report, Scenario, Totals, Verdict};
+use std::io::Write;
+use std::net::TcpListener;
 use std::time::Duration;
 
 /// 40 clients, 4 of them senders, 200 lines/s for 1 s after a warm-up of a tenth of that.
@@ -47,9 +49,10 @@ fn counts(fault: Fault, found: Totals) {
         let report = run(fault, threads);
         assert_eq!(report.audit, Totals { expected: DELIVERIES, ..found }, "{report}");
         assert_eq!(report.verdict, Verdict::Fail, "{report}");
-        let listed = report.faults.iter().map(|row| {
-            row.lost + row.duplicated + row.reordered + row.corrupted + row.foreign
-        });
+        let listed = report
+            .faults
+            .iter()
+            .map(|row| row.lost + row.duplicated + row.reordered + row.corrupted + row.foreign);
         assert_eq!(listed.sum::<u64>(), FAULTS as u64, "{report}");
     }
 }
@@ -102,4 +105,52 @@ fn a_delay_is_no_fault_and_all_of_it_shows() {
     ] {
         assert!(max >= time_us, "{report}");
     }
+}
+
+#[test]
+fn a_client_that_the_server_closes_is_counted_and_not_waited_for() {
+    let mut scenario = scenario(1, 1);
+    scenario.grace = Duration::from_secs(3600);
+    let report = load_test::run(scenario, start(Fault::Close), None).expect("it runs");
+    let Totals { expected, delivered, lost, closed, .. } = report.audit;
+    assert_eq!(closed, 1, "{report}");
+    assert_eq!(delivered + lost, expected, "{report}");
+    assert!(lost > 0, "{report}");
+}
+
+#[test]
+fn one_who_is_not_let_in_ends_the_run() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    std::thread::spawn(move || drop(listener.accept()));
+    let failure = load_test::run(scenario(1, 1), addr, None).expect_err("nobody is let in");
+    assert!(failure.to_string().contains("client"), "{failure}");
+}
+
+#[test]
+fn the_floor_has_neither_prefix_nor_rooms() {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    std::thread::spawn(move || relay_two(&listener));
+    let group = Group { clients: 2, rooms: 0, senders: 1, rate: 50, ..Group::default() };
+    let scenario = Scenario {
+        groups: vec![group],
+        warmup: Duration::ZERO,
+        duration: Duration::from_secs(1),
+        protocol: Protocol::Floor,
+        ..Scenario::default()
+    };
+    let report = load_test::run(scenario, addr, None).expect("it runs");
+    assert_eq!(report.verdict, Verdict::Pass, "{report}");
+    assert_eq!(report.audit.delivered, 50);
+}
+
+/// Copies what the first client sends to the second.
+fn relay_two(listener: &TcpListener) {
+    let mut clients: Vec<_> = listener.incoming().take(2).map_while(Result::ok).collect();
+    for client in &mut clients {
+        let _gone = client.write_all(b"hi\r\n");
+    }
+    let [first, second] = &mut clients[..] else { return };
+    let _gone = std::io::copy(first, second);
 }

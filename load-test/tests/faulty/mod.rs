@@ -9,7 +9,7 @@ use std::time::Duration;
 /// What it does wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
 #[allow(dead_code, reason = "each test file has its own faults")]
-pub enum Fault {
+pub(crate) enum Fault {
     None,
     /// With one delivery in `FAULT_EVERY`, until it was done `FAULTS` times:
     Drop,
@@ -21,17 +21,22 @@ pub enum Fault {
     /// A line of another run comes before it.
     Foreign,
     /// Reads and sends nothing for so long, once, before line `at`.
-    Pause { at: usize, time: Duration },
+    Pause {
+        at: usize,
+        time: Duration,
+    },
     /// Says goodbye to the member that gets delivery `CLOSE_AT` and closes its connection.
     Close,
     /// Closes all connections and leaves with line `at`.
-    Die { at: usize },
+    Die {
+        at: usize,
+    },
 }
 
-pub const FAULT_EVERY: usize = 500;
-pub const FAULTS: usize = 16;
-pub const CLOSE_AT: usize = 300;
-pub const GOODBYE: &str = "I do not like you. Goodbye";
+pub(crate) const FAULT_EVERY: usize = 500;
+pub(crate) const FAULTS: usize = 16;
+pub(crate) const CLOSE_AT: usize = 300;
+pub(crate) const GOODBYE: &str = "I do not like you. Goodbye";
 
 /// What a reading thread of the server holds at most, so that a pause is felt by who sends.
 const READ_LEN: usize = 1024;
@@ -56,13 +61,8 @@ enum Event {
     Line(SocketAddr, Vec<u8>),
 }
 
-pub fn start(fault: Fault) -> SocketAddr {
+pub(crate) fn start(fault: Fault) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
-    start_on(listener, fault)
-}
-
-/// On a listener with options of its own.
-pub fn start_on(listener: TcpListener, fault: Fault) -> SocketAddr {
     let addr = listener.local_addr().expect("bound");
     // Nothing waits between the threads: who does not read does not let others read for it.
     let (sender, events) = sync_channel(0);
@@ -166,7 +166,8 @@ impl Member {
             Fault::Foreign if due => foreign(line),
             _ => line.to_vec(),
         };
-        bytes.extend(self.held.take_if(|held| held.0 == author).into_iter().flat_map(|held| held.1));
+        bytes
+            .extend(self.held.take_if(|held| held.0 == author).into_iter().flat_map(|held| held.1));
         let _gone = self.stream.write_all(&bytes);
         if fault == Fault::Close && delivery == CLOSE_AT {
             let _gone = self.stream.write_all(format!("{GOODBYE}\r\n").as_bytes());
