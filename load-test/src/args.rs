@@ -3,7 +3,8 @@
 use crate::children::{self, Barrier};
 use crate::limits::{CONNECT_TIMEOUT, GRACE};
 use crate::options::{parse_duration, run_id, write_json};
-use crate::scenario::{Connect, Group, Protocol, Scenario};
+use crate::protocol::Protocol;
+use crate::scenario::{Connect, Group, Scenario};
 use crate::server::{Server, Watch, locate, pin, version};
 use crate::{Failure, Report, Session, bench, failed};
 use clap::{Args, Parser, Subcommand};
@@ -181,7 +182,7 @@ impl RunArguments {
                 source: self.source,
             },
             threads: self.threads,
-            protocol: Protocol::Chatd,
+            protocol: Protocol::Telnet,
             seed: self.seed,
             run: run_id(self.seed),
         }

@@ -3,7 +3,7 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure
+//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
 //!                    │         └──▶ stats ─▶ report
 //!                    └──▶ options, server              processes and their figures in /proc
 //! ```
@@ -20,6 +20,7 @@ pub mod limits;
 mod machine;
 mod options;
 mod outcome;
+mod protocol;
 mod receive;
 pub mod report;
 mod scenario;
@@ -31,8 +32,9 @@ mod summary;
 mod wire;
 
 pub use audit::Totals;
+pub use protocol::Protocol;
 pub use report::{Report, Verdict};
-pub use scenario::{Connect, Group, Protocol, Scenario};
+pub use scenario::{Connect, Group, Scenario};
 pub use session::Session;
 pub use wire::HEADER_LEN;
 

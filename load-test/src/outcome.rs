@@ -7,7 +7,7 @@ use crate::report::{
     FaultRow, Generator, GroupReport, Histograms, Machine, Percentiles, Report, SCHEMA,
     ServerReport, Verdict,
 };
-use crate::scenario::{Plan, Protocol, Scenario};
+use crate::scenario::{Plan, Scenario};
 use crate::send::Sent;
 use crate::server::{Usage, Watch, tcp_sockets};
 use crate::stats::{Deliveries, Durations};
@@ -58,7 +58,7 @@ impl Findings<'_> {
             command: command(),
             seed: scenario.seed,
             target: self.target.to_string(),
-            protocol: protocol(scenario.protocol).into(),
+            protocol: scenario.protocol.name().into(),
             duration_s: scenario.duration.as_secs_f64(),
             scenario: describe(scenario),
             verdict: if audit.any_fault() { Verdict::Fail } else { Verdict::Pass },
@@ -151,13 +151,6 @@ fn group_report(name: &str, deliveries: &Deliveries) -> GroupReport {
 
 fn per_delivery_us(cpu_ns: u64, measured: u64) -> Option<f64> {
     (measured > 0).then(|| cpu_ns as f64 / 1e3 / measured as f64)
-}
-
-fn protocol(protocol: Protocol) -> &'static str {
-    match protocol {
-        Protocol::Chatd => "telnet",
-        Protocol::Floor => "floor",
-    }
 }
 
 /// In one line: the groups, then what holds for all of them.

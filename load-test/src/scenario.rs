@@ -11,6 +11,7 @@ use crate::clock::duration_ns;
 use crate::limits::{
     AUDIT_CELLS_MAX, CLIENTS_MAX, CONNECT_TIMEOUT, GRACE, LINES_MAX, TEXT_LEN_MAX, THREADS_MAX,
 };
+use crate::protocol::Protocol;
 use crate::wire::{HEADER_LEN, SENDERS_MAX};
 use crate::{Failure, usage};
 use std::net::Ipv4Addr;
@@ -77,15 +78,6 @@ pub struct Connect {
     pub source: Option<Ipv4Addr>,
 }
 
-/// What the target speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Protocol {
-    /// A welcome line, rooms, `[NAME] ` before each line.
-    Chatd,
-    /// A first line of any kind, then raw bytes from everyone to everyone else.
-    Floor,
-}
-
 impl Default for Scenario {
     /// 1,000 clients in one room, one line of 100 bytes from each of 10 of them a second, for 5 s.
     fn default() -> Self {
@@ -96,7 +88,7 @@ impl Default for Scenario {
             grace: GRACE,
             connect: Connect { rate: 0, in_flight: 128, timeout: CONNECT_TIMEOUT, source: None },
             threads: 1,
-            protocol: Protocol::Chatd,
+            protocol: Protocol::Telnet,
             seed: 1,
             run: 1,
         }
@@ -266,11 +258,10 @@ impl Plan {
         group.room_first + (client - group.client_first) % group.rooms()
     }
 
-    /// The room to ask for; `None` for those who stay in the lobby.
+    /// The room to ask for; `None` for those who stay where they start.
     pub(crate) fn room_name(&self, client: u32) -> Option<String> {
-        let joins = self.group_of(client).group.rooms > 0;
-        let joins = joins && self.scenario.protocol == Protocol::Chatd;
-        joins.then(|| format!("load-{:x}-{}", self.scenario.run, self.room(client)))
+        let in_lobby = self.group_of(client).group.rooms == 0;
+        self.scenario.protocol.room(self.scenario.run, self.room(client), in_lobby)
     }
 
     /// How many senders the client's room has.
@@ -405,7 +396,7 @@ fn check(scenario: &Scenario) -> Result<(), Failure> {
     let in_lobby = scenario.groups.iter().filter(|group| group.rooms == 0).count();
     need(in_lobby <= 1, "only one group can stay in the lobby")?;
     let one_room = scenario.groups.len() == 1 && scenario.groups[0].rooms <= 1;
-    need(one_room || scenario.protocol == Protocol::Chatd, "the floor has one room")
+    need(one_room || scenario.protocol.has_rooms(), "the floor has one room")
 }
 
 #[cfg(test)]

@@ -148,7 +148,7 @@ impl Bench<'_> {
         Scenario {
             groups: preset.groups(self.arguments),
             duration: self.arguments.duration.unwrap_or(Duration::from_secs(10)),
-            protocol: if side == Side::Floor { Protocol::Floor } else { Protocol::Chatd },
+            protocol: if side == Side::Floor { Protocol::Floor } else { Protocol::Telnet },
             run: run_id(plain.seed),
             ..plain
         }
