@@ -4,7 +4,7 @@ use crate::children::{self, Barrier};
 use crate::limits::{CONNECT_TIMEOUT, GRACE};
 use crate::options::{parse_duration, run_id, write_json};
 use crate::protocol::Protocol;
-use crate::scenario::{Connect, Group, Scenario};
+use crate::scenario::{Connect, Group, Rate, Scenario, Sizes};
 use crate::server::{Server, Watch, locate, pin, version};
 use crate::{Failure, Report, Session, bench, failed};
 use clap::{Args, Parser, Subcommand};
@@ -44,12 +44,13 @@ struct RunArguments {
     /// How many of them talk, in turns
     #[arg(long, default_value_t = 10, value_name = "N")]
     senders: u32,
-    /// Lines a second, of all senders together
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    rate: u32,
-    /// Bytes of a line's text
-    #[arg(long, default_value_t = 100, value_name = "BYTES")]
-    size: usize,
+    /// Lines a second, of all senders together; several: one after the other, in equal parts of
+    /// the duration or for the times they have
+    #[arg(long, default_value = "10", value_name = "N|N,..|N:TIME,..")]
+    rate: Rate,
+    /// Bytes of a line's text: one size, a range, or several by their shares
+    #[arg(long, default_value = "100", value_name = "BYTES|FROM-TO|SIZE:SHARE%,..")]
+    size: Sizes,
     /// How long to measure: 5s, 500ms, 2m
     #[arg(long, default_value = "5s", value_parser = parse_duration)]
     duration: Duration,
@@ -166,8 +167,8 @@ impl RunArguments {
             clients: self.clients,
             rooms: self.rooms,
             senders: self.senders.min(self.clients),
-            rate: self.rate,
-            size: self.size,
+            rate: self.rate.clone(),
+            size: self.size.clone(),
             ..Group::default()
         };
         Scenario {

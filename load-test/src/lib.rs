@@ -34,7 +34,7 @@ mod wire;
 pub use audit::Totals;
 pub use protocol::Protocol;
 pub use report::{Report, Verdict};
-pub use scenario::{Connect, Group, Scenario};
+pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};
 pub use session::Session;
 pub use wire::HEADER_LEN;
 

@@ -17,6 +17,12 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 /// Threads: more than the cores of any machine this was thought for.
 pub(crate) const THREADS_MAX: usize = 64;
+/// Lines due at one instant: more, and the last of them wait for the generator.
+pub(crate) const BURST_MAX: u32 = 10_000;
+/// Steps of a rate: more is a curve, which nobody reads out of a report.
+pub(crate) const RATE_STEPS_MAX: usize = 64;
+/// Kinds of sizes; each line looks through them.
+pub(crate) const SIZES_MAX: usize = 16;
 /// Lines sent in one run. The arrival counter of each takes 4 bytes: 64 MiB.
 pub(crate) const LINES_MAX: u64 = 16 << 20;
 /// Pairs of receiver and sender that share a room. Each takes 4 bytes: 256 MiB.

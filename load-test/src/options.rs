@@ -37,6 +37,12 @@ pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// The duration as `parse_duration` reads it.
+pub(crate) fn duration_text(duration: Duration) -> String {
+    let ms = duration.as_millis();
+    if ms.is_multiple_of(1000) { format!("{}s", ms / 1000) } else { format!("{ms}ms") }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -54,7 +60,10 @@ mod tests {
             ("1h", None),
         ];
         for (text, ms) in rows {
-            assert_eq!(parse_duration(text).ok(), ms.map(Duration::from_millis), "{text}");
+            let duration = parse_duration(text).ok();
+            assert_eq!(duration, ms.map(Duration::from_millis), "{text}");
+            let again = duration.map(|duration| parse_duration(&duration_text(duration)));
+            assert_eq!(again, duration.map(Ok), "{text}");
         }
     }
 }

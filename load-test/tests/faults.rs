@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// 40 clients, 4 of them senders, 200 lines/s for 1 s after a warm-up of a tenth of that.
 fn scenario(rooms: u32, threads: usize) -> Scenario {
-    let group = Group { clients: 40, rooms, senders: 4, rate: 200, ..Group::default() };
+    let group = Group { clients: 40, rooms, senders: 4, rate: 200.into(), ..Group::default() };
     Scenario {
         groups: vec![group],
         warmup: Duration::from_millis(100),
@@ -132,7 +132,7 @@ fn the_floor_has_neither_prefix_nor_rooms() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");
     std::thread::spawn(move || relay_two(&listener));
-    let group = Group { clients: 2, rooms: 0, senders: 1, rate: 50, ..Group::default() };
+    let group = Group { clients: 2, rooms: 0, senders: 1, rate: 50.into(), ..Group::default() };
     let scenario = Scenario {
         groups: vec![group],
         warmup: Duration::ZERO,

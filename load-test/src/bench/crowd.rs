@@ -37,7 +37,7 @@ impl Crowd {
                 clients: clients / processes + u32::from(index < clients % processes),
                 rooms: 1,
                 senders: SENDERS,
-                rate: SENDERS,
+                rate: SENDERS.into(),
                 duration,
                 seed: u64::from(index),
                 source: Some(loopback_address(run_id(u64::from(index)))),

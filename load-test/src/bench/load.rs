@@ -22,7 +22,7 @@ impl Preset {
         let groups = self.groups(arguments).into_iter().map(|group| {
             let Group { name, clients, rate, size, senders, .. } = group;
             let talk = format!(", {rate} lines/s of {size} bytes from {senders}");
-            format!("{name} {clients} clients{}", if rate > 0 { talk } else { String::new() })
+            format!("{name} {clients} clients{}", if senders > 0 { talk } else { String::new() })
         });
         format!("{}: {}", self.name(), groups.collect::<Vec<_>>().join("; "))
     }
@@ -33,13 +33,12 @@ impl Preset {
             Self::Busy => (1000, 10, 1000),
             Self::Rate50 => (1000, 1, 50),
             Self::Rate20 => (1000, 1, 20),
-            Self::Connect | Self::Memory | Self::Joins => (10_000, 0, 0),
+            Self::Connect | Self::Memory | Self::Joins => (10_000, 0, 10),
             Self::Capacity => {
                 let named = |(workers, clients)| Group {
                     name: figure_name("lobby", workers),
                     clients: arguments.clients.unwrap_or(clients),
                     senders: 0,
-                    rate: 0,
                     ..Group::default()
                 };
                 return CAPACITIES.map(named).into();
@@ -48,14 +47,15 @@ impl Preset {
         let clients = arguments.clients.unwrap_or(clients);
         let rooms = u32::from(self == Self::Joins);
         let name = if rooms > 0 { "room" } else { "lobby" };
-        let all = Group { name: name.into(), clients, rooms, senders, rate, ..Group::default() };
+        let (name, rate) = (name.into(), rate.into());
+        let all = Group { name, clients, rooms, senders, rate, ..Group::default() };
         // By turns, one line in every 20 ms.
         let pair = Group {
             name: "pair".into(),
             clients: 2,
             rooms: 1,
             senders: 2,
-            rate: 50,
+            rate: 50.into(),
             jitter: true,
             ..Group::default()
         };
