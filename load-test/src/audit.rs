@@ -244,11 +244,6 @@ impl Audit {
         self.totals.closed += 1;
     }
 
-    /// Lines, intact or not, that this receiver has got.
-    pub(crate) fn arrived(&self, receiver: usize) -> u64 {
-        self.receivers[receiver].arrived
-    }
-
     /// How many of the lines in the spans have not come.
     pub(crate) fn outstanding(&self, receiver: usize, spans: impl Iterator<Item = Span>) -> u64 {
         let state = self.receivers[receiver];
@@ -260,8 +255,8 @@ impl Audit {
     }
 
     /// The receiver has left: what comes from here on belongs to its next stay.
-    pub(crate) fn leave(&mut self, receiver: usize, spans: impl Iterator<Item = Span> + Clone) {
-        self.settle(receiver, spans.clone());
+    pub(crate) fn leave(&mut self, receiver: usize, spans: &[Span]) {
+        self.settle(receiver, spans.iter().copied());
         for span in spans {
             self.begin_stay(self.receivers[receiver].cell_first + span.cell as usize);
         }
@@ -477,9 +472,9 @@ mod tests {
                 for to in from..=SENT {
                     let mut audit = Audit::new([1].into_iter());
                     hear(&mut audit, [0]);
-                    audit.leave(0, [span(0, 0, 1)].into_iter());
+                    audit.leave(0, &[span(0, 0, 1)]);
                     hear(&mut audit, from..to);
-                    audit.leave(0, [span(first, 0, SENT)].into_iter());
+                    audit.leave(0, &[span(first, 0, SENT)]);
                     let (totals, faults) = audit.finish();
                     let came = u64::from(to - from);
                     let end = if came > 0 { to } else { first };
@@ -503,9 +498,9 @@ mod tests {
             for from in 1..=first {
                 for dropped in from..SENT {
                     let mut audit = Audit::new([1].into_iter());
-                    audit.leave(0, [span(0, 0, 0)].into_iter());
+                    audit.leave(0, &[span(0, 0, 0)]);
                     hear(&mut audit, (from..SENT).filter(|seq| *seq != dropped));
-                    audit.leave(0, [span(first, 0, SENT)].into_iter());
+                    audit.leave(0, &[span(first, 0, SENT)]);
                     let (totals, _) = audit.finish();
                     let at_beginning = dropped == from && dropped < first;
                     let at_end = dropped + 1 == SENT;
@@ -536,9 +531,9 @@ mod tests {
         for (name, came, end, [lost, duplicated, reordered, under_way]) in rows {
             let mut audit = Audit::new([1].into_iter());
             hear(&mut audit, 0..4);
-            audit.leave(0, [span(0, 0, 4)].into_iter());
+            audit.leave(0, &[span(0, 0, 4)]);
             hear(&mut audit, came.iter().copied());
-            audit.leave(0, [span(6, end, 10)].into_iter());
+            audit.leave(0, &[span(6, end, 10)]);
             let (totals, _) = audit.finish();
             let found = [totals.lost, totals.duplicated, totals.reordered, totals.under_way];
             assert_eq!(found, [lost, duplicated, reordered, under_way], "{name}");
@@ -555,7 +550,7 @@ mod tests {
         assert_eq!(outstanding(&audit), 3);
         audit.on_corrupted(0);
         assert_eq!(outstanding(&audit), 2);
-        audit.leave(0, [span(0, 0, 5)].into_iter());
+        audit.leave(0, &[span(0, 0, 5)]);
         assert_eq!(audit.outstanding(0, [span(4, 5, 5)].into_iter()), 1);
     }
 }

@@ -12,6 +12,7 @@
 //! lateness. Latency from the actual send, and the lateness alone, are kept beside it.
 
 pub mod args;
+mod arrivals;
 mod audit;
 mod bench;
 mod children;
@@ -30,6 +31,7 @@ mod session;
 mod stats;
 mod summary;
 mod wire;
+mod written;
 
 pub use audit::Totals;
 pub use protocol::Protocol;

@@ -4,13 +4,14 @@ use crate::audit::{Faults, Where};
 use crate::limits::FAULT_ROWS_MAX;
 use crate::receive::Received;
 use crate::report::{
-    FaultRow, Generator, GroupReport, Histograms, Machine, Percentiles, Report, SCHEMA,
-    ServerReport, Verdict,
+    Churn, ClosedReason, FaultRow, Generator, GroupReport, Histograms, Machine, Percentiles,
+    Report, SCHEMA, ServerReport, Verdict,
 };
 use crate::scenario::{Plan, Scenario};
 use crate::send::Sent;
 use crate::server::{Usage, Watch, tcp_sockets};
 use crate::stats::{Deliveries, Durations};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// What there is at the end of a run.
@@ -21,6 +22,8 @@ pub(crate) struct Findings<'a> {
     /// RFC 3339.
     pub(crate) started_at: String,
     pub(crate) connect: &'a Durations,
+    /// Before the start; those who returned are added.
+    pub(crate) join: Durations,
     pub(crate) connect_total_s: f64,
     pub(crate) sent: &'a Sent,
     /// One for each receiving thread.
@@ -44,8 +47,10 @@ impl Findings<'_> {
         let mut groups = vec![Deliveries::new(); self.plan.scenario.groups.len()];
         let mut all = Deliveries::new();
         let mut audit = crate::Totals::default();
+        let mut join = self.join.clone();
         for thread in self.received {
             audit.add(&thread.totals);
+            join.add(&thread.join);
             for (sum, deliveries) in groups.iter_mut().zip(&thread.deliveries) {
                 sum.add(deliveries);
                 all.add(deliveries);
@@ -67,22 +72,27 @@ impl Findings<'_> {
             clients: self.plan.client_count,
             measured: all.count,
             audit,
-            closed_reasons: Vec::new(),
+            closed_reasons: self.closed_reasons(),
             faults: self.faults(),
+            churn: self.churn(),
             latency_us: all.latency.percentiles(),
             latency_uncorrected_us: all.uncorrected.percentiles(),
             schedule_lag_us: self.sent.lag.percentiles(),
             connect_us: self.connect.percentiles(),
-            join_us: Percentiles::default(),
+            join_us: join.percentiles(),
             connect_total_s: self.connect_total_s,
             broadcast_us: all.broadcast(),
-            groups: named.map(|(group, of_group)| group_report(&group.name, of_group)).collect(),
+            groups: named
+                .map(|(group, of_group)| group_report(&group.name, of_group))
+                .chain(self.lagging())
+                .collect(),
             server: self.server(all.count),
             generator: self.generator(all.count),
             timeline: Vec::new(),
             histograms: Histograms {
                 schedule_lag: self.sent.lag.encode(),
                 connect: self.connect.encode(),
+                join: join.encode(),
                 ..all.histograms()
             },
             machine: self.machine,
@@ -119,6 +129,42 @@ impl Findings<'_> {
             sends_deferred: self.sent.deferred,
             unsent: self.sent.unsent,
         }
+    }
+
+    /// The slow readers of each group.
+    fn lagging(&self) -> Vec<GroupReport> {
+        let mut groups: BTreeMap<usize, Deliveries> = BTreeMap::new();
+        for (group, deliveries) in self.received.iter().flat_map(|thread| &thread.lagging) {
+            groups.entry(*group).or_insert_with(Deliveries::new).add(deliveries);
+        }
+        let name =
+            |group: usize| format!("{}, slow readers", self.plan.scenario.groups[group].name);
+        let report =
+            |(group, deliveries): (usize, Deliveries)| group_report(&name(group), &deliveries);
+        groups.into_iter().map(report).collect()
+    }
+
+    fn churn(&self) -> Option<Churn> {
+        self.plan.movers().next()?;
+        let mut sum = Churn::default();
+        for Churn { left, returned, missed } in self.received.iter().map(|thread| thread.churn) {
+            sum.left += left;
+            sum.returned += returned;
+            sum.missed += missed;
+        }
+        Some(sum)
+    }
+
+    /// The most frequent first.
+    fn closed_reasons(&self) -> Vec<ClosedReason> {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (reason, count) in self.received.iter().flat_map(|thread| &thread.closed) {
+            *counts.entry(reason).or_default() += count;
+        }
+        let reason = |(reason, count): (&str, u64)| ClosedReason { reason: reason.into(), count };
+        let mut reasons: Vec<_> = counts.into_iter().map(reason).collect();
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
+        reasons
     }
 
     fn faults(&self) -> Vec<FaultRow> {

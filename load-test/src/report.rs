@@ -45,6 +45,9 @@ pub struct Report {
     pub closed_reasons: Vec<ClosedReason>,
     /// Where the faults are.
     pub faults: Vec<FaultRow>,
+    /// How often members left and returned, if some did.
+    #[serde(default)]
+    pub churn: Option<Churn>,
     /// From the instant a line was due to the receiver's read.
     pub latency_us: Percentiles,
     /// From its write to the receiver's read.
@@ -136,6 +139,17 @@ pub struct ClosedReason {
     pub reason: String,
     /// How many.
     pub count: u64,
+}
+
+/// Members that came and went, the warm-up included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Churn {
+    /// They left, and the server confirmed it.
+    pub left: u64,
+    /// They came back, and the server confirmed it.
+    pub returned: u64,
+    /// It was their turn to leave, but they were not back yet.
+    pub missed: u64,
 }
 
 /// Of a histogram.

@@ -10,7 +10,7 @@ mod rate;
 mod sizes;
 mod skew;
 
-pub(crate) use plan::{Due, Plan};
+pub(crate) use plan::{Conduct, Due, Line, Movers, Plan, Sender};
 pub use rate::Rate;
 pub use sizes::Sizes;
 pub use skew::Skew;
@@ -69,7 +69,8 @@ pub struct Group {
     pub burst: u32,
     /// Lines, or bursts, fall anywhere in their interval (seeded) rather than at its start.
     pub jitter: bool,
-    /// Clients that leave their room each second; each comes back. Senders and slow readers stay.
+    /// Clients that leave their room each second; each comes back. Half of those who neither talk
+    /// nor read slowly do so in turn, the last of them; all others stay.
     pub churn: u32,
     /// How many read slowly: the last ones of the group, never a sender.
     pub slow: u32,
@@ -179,8 +180,8 @@ impl Group {
         need(*senders <= SENDERS_MAX, &format!("--senders must be at most {SENDERS_MAX}"))?;
         need(self.slow_rate == 0 || *slow > 0, "--slow-rate without --slow readers")?;
         need(self.churn == 0 || *rooms > 0, "--churn needs --rooms to leave")?;
-        let movers = self.churn == 0 || senders + slow < *clients;
-        need(movers, "--churn needs clients that neither talk nor read slowly")?;
+        let movers = self.churn == 0 || *clients - senders - slow >= 2;
+        need(movers, "--churn needs two clients or more that neither talk nor read slowly")?;
         if !(1..=BURST_MAX).contains(&self.burst) {
             return Err(format!("--burst must be 1 to {BURST_MAX}"));
         }

@@ -2,6 +2,7 @@
 //! clients are welcome, sends, waits for what is under way, adds everything up. The caller may look
 //! at the server between the steps.
 
+use crate::arrivals::Arrivals;
 use crate::clock::{self, duration_ns, now_ns, process_cpu_ns, sleep_until};
 use crate::limits::{DESCRIPTORS_SPARE, START_DELAY};
 use crate::machine::machine;
@@ -12,6 +13,7 @@ use crate::scenario::{Plan, Scenario};
 use crate::send::send_all;
 use crate::server::Watch;
 use crate::stats::Durations;
+use crate::written::Written;
 use crate::{Failure, failed, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -29,6 +31,7 @@ pub struct Session {
     threads: Vec<JoinHandle<Result<Received, Failure>>>,
     senders: Vec<Arc<TcpStream>>,
     connect: Durations,
+    join: Durations,
     connect_total_ns: u64,
 }
 
@@ -36,8 +39,14 @@ pub struct Session {
 pub(crate) struct Shared {
     /// Until when to wait for lines; `u64::MAX` while lines are still to be sent.
     deadline_ns: AtomicU64,
-    /// How many receivers have got each line.
-    pub(crate) arrivals: Vec<AtomicU32>,
+    /// When the schedule starts; 0 until that is known.
+    start_ns: AtomicU64,
+    /// Clients the server has not closed.
+    open: AtomicU32,
+    /// How far each line has come.
+    pub(crate) arrivals: Arrivals,
+    /// When each line left.
+    pub(crate) written: Written,
     wakers: Vec<Waker>,
 }
 
@@ -51,8 +60,32 @@ impl Shared {
         deadline_ns != u64::MAX && now_ns() >= deadline_ns
     }
 
+    /// When the schedule starts, once it is known.
+    pub(crate) fn start_ns(&self) -> Option<u64> {
+        Some(self.start_ns.load(Ordering::Acquire)).filter(|start_ns| *start_ns > 0)
+    }
+
+    fn start(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Release);
+        self.wake();
+    }
+
+    /// The server has closed a client.
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the server has closed all clients.
+    pub(crate) fn nobody_left(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
     pub(crate) fn sending_over(&self, deadline_ns: u64) {
         self.deadline_ns.store(deadline_ns, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         for waker in &self.wakers {
             // It fails only when the thread has gone, which needs no waking.
             drop(waker.wake());
@@ -73,8 +106,9 @@ impl Session {
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
             let ready = ready.recv().map_err(|error| failed("a receiving thread", &error))?;
-            let Ready { connect, senders: mine } = ready?;
+            let Ready { connect, join, senders: mine } = ready?;
             session.connect.add(&connect);
+            session.join.add(&join);
             senders.extend(mine);
         }
         senders.sort_unstable_by_key(|(id, _)| *id);
@@ -92,6 +126,7 @@ impl Session {
     pub fn measure(mut self, watch: Option<&Watch>) -> Result<Report, Failure> {
         let machine = machine(watch)?;
         let start_ns = now_ns() + duration_ns(START_DELAY);
+        self.shared.start(start_ns);
         let sending = {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
             let senders = std::mem::take(&mut self.senders);
@@ -113,6 +148,7 @@ impl Session {
             machine,
             started_at,
             connect: &self.connect,
+            join: self.join.clone(),
             connect_total_s: self.connect_total_s(),
             sent: &sent,
             received: &received,
@@ -130,7 +166,10 @@ impl Session {
         let lines = usize::try_from(plan.line_count).expect("bounded by LINES_MAX");
         let shared = Shared {
             deadline_ns: AtomicU64::new(u64::MAX),
-            arrivals: (0..lines).map(|_| AtomicU32::new(0)).collect(),
+            start_ns: AtomicU64::new(0),
+            open: AtomicU32::new(plan.client_count),
+            arrivals: Arrivals::new(lines),
+            written: Written::new(&plan),
             wakers: Vec::new(),
         };
         Ok(Self {
@@ -140,6 +179,7 @@ impl Session {
             threads: Vec::new(),
             senders: Vec::new(),
             connect: Durations::new(),
+            join: Durations::new(),
             connect_total_ns: 0,
         })
     }

@@ -1,6 +1,7 @@
 //! Histograms of durations in nanoseconds. Each thread keeps its own; they are added up at the end.
 //! A duration past the range is recorded as the longest one, never dropped.
 
+use crate::arrivals::Arrival;
 use crate::limits::{LATENCY_DIGITS, LATENCY_NS_MAX};
 use crate::report::{Broadcast, Histograms, Percentiles, Spread};
 use base64::Engine;
@@ -65,6 +66,8 @@ pub(crate) struct Deliveries {
     pub(crate) first: Durations,
     pub(crate) median: Durations,
     pub(crate) last: Durations,
+    /// From the first to the last.
+    pub(crate) spread: Durations,
     /// Measured deliveries.
     pub(crate) count: u64,
 }
@@ -77,8 +80,26 @@ impl Deliveries {
             uncorrected: empty.clone(),
             first: empty.clone(),
             median: empty.clone(),
-            last: empty,
+            last: empty.clone(),
+            spread: empty,
             count: 0,
+        }
+    }
+
+    /// A line has come to one more of so many receivers.
+    pub(crate) fn record_arrival(&mut self, arrival: Arrival, receivers: u32, latency_ns: u64) {
+        let Arrival { place, first_ns } = arrival;
+        for (at, durations) in [
+            (0, &mut self.first),
+            ((receivers - 1) / 2, &mut self.median),
+            (receivers - 1, &mut self.last),
+        ] {
+            if place == at {
+                durations.record(latency_ns);
+            }
+        }
+        if place == receivers - 1 {
+            self.spread.record(latency_ns.saturating_sub(first_ns));
         }
     }
 
@@ -88,6 +109,7 @@ impl Deliveries {
         self.first.add(&other.first);
         self.median.add(&other.median);
         self.last.add(&other.last);
+        self.spread.add(&other.spread);
         self.count += other.count;
     }
 
@@ -99,6 +121,7 @@ impl Deliveries {
             first: self.first.encode(),
             median: self.median.encode(),
             last: self.last.encode(),
+            spread: self.spread.encode(),
             ..Histograms::default()
         }
     }
@@ -108,7 +131,7 @@ impl Deliveries {
             first: self.first.spread(),
             median: self.median.spread(),
             last: self.last.spread(),
-            spread: Spread::default(),
+            spread: self.spread.spread(),
         }
     }
 }
