@@ -73,6 +73,13 @@ pub struct Options {
     /// How long clients may take to read the rest when the server stops [default: 3]
     #[arg(long, value_name = "SECONDS")]
     pub drain: Option<Number<0, DRAIN_S_MAX>>,
+    /// The user to become after the start, when that was made as root [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// A part of the confinement to leave out: ring, privileges, files, calls or all; may be
+    /// repeated [default: none]
+    #[arg(long, value_enum, value_name = "PART", hide_possible_values = true)]
+    pub unconfined: Vec<Unconfined>,
     /// What is logged on stderr [default: info]
     #[arg(long, value_enum, value_name = "error|warn|info|debug", hide_possible_values = true)]
     pub log_level: Option<LogLevel>,
@@ -93,6 +100,8 @@ impl Options {
             slow: self.slow.or(file.slow),
             pace: self.pace.or(file.pace),
             drain: self.drain.or(file.drain),
+            user: self.user.or(file.user),
+            unconfined: first_said(self.unconfined, file.unconfined),
             log_level: self.log_level.or(file.log_level),
         }
     }
@@ -154,6 +163,22 @@ pub enum Slow {
     Close,
     /// They miss lines, and are told how many.
     Skip,
+}
+
+/// A part of the confinement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unconfined {
+    /// The operations of the workers' rings.
+    Ring,
+    /// The privileges of root.
+    Privileges,
+    /// Files and new connections.
+    Files,
+    /// System calls.
+    Calls,
+    /// All of them.
+    All,
 }
 
 /// What is logged: this and what is graver.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::args::{Args, LogLevel, Options, Slow, Trust};
+use crate::args::{Args, LogLevel, Options, Slow, Trust, Unconfined};
 use crate::engine::SlowPolicy;
 use crate::failure::{Failure, Kind};
 use crate::limits::{DRAIN_S, PACE_MS, WORKERS_MAX};
@@ -45,8 +45,25 @@ pub struct Config {
     pub pace: Duration,
     /// How long clients and transcript are given when the server stops.
     pub drain: Duration,
+    /// Whom to become.
+    pub user: Option<String>,
+    /// What to give up.
+    pub confinement: Confinement,
     /// What is logged.
     pub log_level: tracing::Level,
+}
+
+/// What the process gives up after its start, part by part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// Operations of the workers' rings that serving does not need.
+    pub ring: bool,
+    /// The privileges of root.
+    pub privileges: bool,
+    /// Opening files, binding and connecting.
+    pub files: bool,
+    /// System calls that serving does not need.
+    pub calls: bool,
 }
 
 /// Where the transcript goes.
@@ -87,7 +104,21 @@ impl Config {
             slow: options.slow.map_or(SlowPolicy::Close, SlowPolicy::from),
             pace: Duration::from_millis(options.pace.map_or(PACE_MS, |pace| pace.value())),
             drain: Duration::from_secs(options.drain.map_or(DRAIN_S, |drain| drain.value())),
+            user: options.user,
+            confinement: Confinement::without(&options.unconfined),
             log_level: options.log_level.map_or(tracing::Level::INFO, tracing::Level::from),
+        }
+    }
+}
+
+impl Confinement {
+    fn without(left_out: &[Unconfined]) -> Self {
+        let keeps = |part| !left_out.iter().any(|out| [part, Unconfined::All].contains(out));
+        Self {
+            ring: keeps(Unconfined::Ring),
+            privileges: keeps(Unconfined::Privileges),
+            files: keeps(Unconfined::Files),
+            calls: keeps(Unconfined::Calls),
         }
     }
 }

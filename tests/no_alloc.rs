@@ -124,6 +124,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         memory_len: engine::memory_len(&config),
         listeners: vec![socket],
         bell,
+        restricted: true,
     });
     let parts = Parts {
         peer: PeerId(0),

@@ -6,17 +6,19 @@ use crate::options::{parse_duration, run_id, write_json};
 use crate::protocol::Protocol;
 use crate::scenario::{Connect, Group, Rate, Scenario, Sizes};
 use crate::server::{Server, Watch, locate, pin, version};
-use crate::{Failure, Report, Session, bench, failed};
+use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Duration;
 
 /// Measures how long a line takes to everyone in its room, and checks that all get it.
 ///
 /// Lines follow a fixed schedule; latency counts from the instant a line was due, so a late line is
-/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage.
+/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage, 98 void: the generator was the
+/// bottleneck, 99 --slo did not hold.
 #[derive(Debug, Parser)]
 #[command(name = "load-test", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -90,6 +92,9 @@ struct RunArguments {
     /// Write the report there too; -: only the report, on standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
+    #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
+    slo: Vec<Slo>,
     /// Print nothing but errors
     #[arg(long)]
     quiet: bool,
@@ -107,18 +112,22 @@ struct RunArguments {
 }
 
 impl Arguments {
-    /// Does what was asked. True if all is well, false if there were faults.
-    pub fn execute(self) -> Result<bool, Failure> {
+    /// Does what was asked. The exit code tells how it went.
+    pub fn execute(self) -> Result<ExitCode, Failure> {
         children::end_on_signals()?;
         match self.command {
-            Some(Command::Bench(arguments)) => bench::execute(&arguments),
-            None => self.run.execute(),
+            Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            None => self.run.execute().map(ExitCode::from),
         }
     }
 }
 
+fn success_if(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 impl RunArguments {
-    fn execute(self) -> Result<bool, Failure> {
+    fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario();
         scenario.check()?;
         // Threads take it over, so it comes before the first.
@@ -139,13 +148,14 @@ impl RunArguments {
         }
         let session = Session::connect(scenario, target)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
-        let report = session.measure(watch.as_ref())?;
+        let mut report = session.measure(watch.as_ref())?;
+        report.hold(&self.slo);
         if speaks {
             println!("{report}");
         }
         self.write_json(&report)?;
         server.map_or(Ok(()), Server::stop)?;
-        Ok(!report.audit.any_fault())
+        Ok(report.verdict)
     }
 
     /// None where it was not started by us: it may be any program.

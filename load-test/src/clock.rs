@@ -19,6 +19,12 @@ pub(crate) fn process_cpu_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::ProcessCPUTime))
 }
 
+/// CPU time the calling thread has used.
+#[cfg(test)]
+pub(crate) fn thread_cpu_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
+}
+
 /// The time of day as RFC 3339 has it, in UTC, to the second.
 pub(crate) fn utc() -> String {
     let now = OffsetDateTime::now_utc().replace_nanosecond(0).expect("0 is below 10^9");

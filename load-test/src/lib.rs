@@ -12,24 +12,29 @@
 //! lateness. Latency from the actual send, and the lateness alone, are kept beside it.
 
 pub mod args;
-mod arrivals;
 mod audit;
 mod bench;
 mod children;
 mod clock;
+mod jitter;
 pub mod limits;
 mod machine;
 mod options;
 mod outcome;
 mod protocol;
+mod reach;
 mod receive;
 pub mod report;
 mod scenario;
 mod send;
 pub mod server;
 mod session;
+mod slo;
 mod stats;
 mod summary;
+mod threads;
+mod timeline;
+mod verdict;
 mod wire;
 mod written;
 
@@ -38,6 +43,7 @@ pub use protocol::Protocol;
 pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};
 pub use session::Session;
+pub use slo::Slo;
 pub use wire::HEADER_LEN;
 
 use server::Watch;

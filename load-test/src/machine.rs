@@ -68,16 +68,18 @@ impl Others {
 
     /// A note if others used the machine noticeably since then.
     pub(crate) fn note(&self) -> Result<Option<String>, Failure> {
-        let cores = self.cores()?;
+        let cores = self.cores(0)?;
         let noticed = cores > OTHERS_MAX;
         Ok(noticed.then(|| format!("DISTURBED: other processes used {cores:.2} cores")))
     }
 
-    /// How many cores others kept busy since then. Children count once they have ended.
-    fn cores(&self) -> Result<f64, Failure> {
+    /// How many cores others kept busy since then. Children that have ended are not others;
+    /// `server_ns` is what one that runs on has used.
+    pub(crate) fn cores(&self, server_ns: u64) -> Result<f64, Failure> {
         let (all, ours) = read_ticks()?;
-        let others = (all - self.all).saturating_sub(ours - self.ours) as f64;
-        Ok(others / TICKS_PER_S / self.since.elapsed().as_secs_f64())
+        let others = (all - self.all).saturating_sub(ours - self.ours) as f64 / TICKS_PER_S;
+        let others = (others - server_ns as f64 / 1e9).max(0.0);
+        Ok(others / self.since.elapsed().as_secs_f64())
     }
 }
 

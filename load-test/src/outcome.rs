@@ -2,15 +2,18 @@
 
 use crate::audit::{Faults, Where};
 use crate::limits::FAULT_ROWS_MAX;
+use crate::machine::Others;
 use crate::receive::Received;
 use crate::report::{
-    Churn, ClosedReason, FaultRow, Generator, GroupReport, Histograms, Machine, Percentiles,
-    Report, SCHEMA, ServerReport, Verdict,
+    Churn, ClosedReason, FaultRow, Generator, GroupReport, Histograms, Machine, Report, SCHEMA,
+    ServerReport, ThreadReport, Verdict,
 };
 use crate::scenario::{Plan, Scenario};
 use crate::send::Sent;
-use crate::server::{Usage, Watch, tcp_sockets};
+use crate::server::{Usage, Watch};
 use crate::stats::{Deliveries, Durations};
+use crate::timeline::{Look, Timeline};
+use crate::{Failure, Group, Totals};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -19,6 +22,8 @@ pub(crate) struct Findings<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) target: SocketAddr,
     pub(crate) machine: Machine,
+    /// From when the measured time began.
+    pub(crate) others: &'a Others,
     /// RFC 3339.
     pub(crate) started_at: String,
     pub(crate) connect: &'a Durations,
@@ -29,24 +34,20 @@ pub(crate) struct Findings<'a> {
     /// One for each receiving thread.
     pub(crate) received: &'a [Received],
     pub(crate) watch: Option<&'a Watch>,
-    /// When the measured time began, and at the end.
-    pub(crate) before: Used,
-    pub(crate) after: Used,
-}
-
-/// What the server and this process have used so far.
-#[derive(Clone, Copy)]
-pub(crate) struct Used {
-    pub(crate) server: Option<Usage>,
-    pub(crate) own_cpu_ns: u64,
-    pub(crate) at_ns: u64,
+    pub(crate) timeline: &'a Timeline,
+    /// The first when the measured time began, the last at the end.
+    pub(crate) looks: &'a [Look],
+    pub(crate) jitter: &'a Durations,
+    pub(crate) threads: Vec<ThreadReport>,
 }
 
 impl Findings<'_> {
-    pub(crate) fn report(self) -> Report {
+    pub(crate) fn report(mut self) -> Result<Report, Failure> {
+        let server_ns = self.server_usage().map_or(0, |usage| usage.cpu_ns());
+        self.machine.others_cores = Some(self.others.cores(server_ns)?);
         let mut groups = vec![Deliveries::new(); self.plan.scenario.groups.len()];
         let mut all = Deliveries::new();
-        let mut audit = crate::Totals::default();
+        let mut audit = Totals::default();
         let mut join = self.join.clone();
         for thread in self.received {
             audit.add(&thread.totals);
@@ -58,7 +59,7 @@ impl Findings<'_> {
         }
         let scenario = &self.plan.scenario;
         let named = scenario.groups.iter().zip(&groups);
-        Report {
+        let mut report = Report {
             schema: SCHEMA.into(),
             command: command(),
             seed: scenario.seed,
@@ -66,7 +67,7 @@ impl Findings<'_> {
             protocol: scenario.protocol.name().into(),
             duration_s: scenario.duration.as_secs_f64(),
             scenario: describe(scenario),
-            verdict: if audit.any_fault() { Verdict::Fail } else { Verdict::Pass },
+            verdict: Verdict::Pass,
             void_reasons: Vec::new(),
             slo: Vec::new(),
             clients: self.plan.client_count,
@@ -88,7 +89,7 @@ impl Findings<'_> {
                 .collect(),
             server: self.server(all.count),
             generator: self.generator(all.count),
-            timeline: Vec::new(),
+            timeline: self.timeline.seconds(self.looks),
             histograms: Histograms {
                 schedule_lag: self.sent.lag.encode(),
                 connect: self.connect.encode(),
@@ -97,35 +98,43 @@ impl Findings<'_> {
             },
             machine: self.machine,
             started_at: self.started_at,
-        }
+        };
+        report.judge();
+        Ok(report)
+    }
+
+    /// What the server used in the measured time; its memory at the end.
+    fn server_usage(&self) -> Option<Usage> {
+        let (before, after) = (self.looks.first()?.server?, self.looks.last()?.server?);
+        Some(after.since(&before))
     }
 
     fn server(&self, measured: u64) -> Option<ServerReport> {
-        let (before, after) = (self.before.server?, self.after.server?);
-        let cpu_ns = after.cpu_ns().saturating_sub(before.cpu_ns());
-        let grown = after.rss_bytes as f64 - self.watch?.rss_at_start_bytes() as f64;
-        let more = |number: fn(&Usage) -> u64| number(&after).saturating_sub(number(&before));
+        let used = self.server_usage()?;
+        let cpu_ns = used.cpu_ns();
+        let grown = used.rss_bytes as f64 - self.watch?.rss_at_start_bytes() as f64;
         Some(ServerReport {
-            cpu_user_s: more(|usage| usage.user_ns) as f64 / 1e9,
-            cpu_sys_s: more(|usage| usage.system_ns) as f64 / 1e9,
+            cpu_user_s: used.user_ns as f64 / 1e9,
+            cpu_sys_s: used.system_ns as f64 / 1e9,
             cpu_us_per_delivery: per_delivery_us(cpu_ns, measured),
             deliveries_per_cpu_s: (cpu_ns > 0).then(|| measured as f64 * 1e9 / cpu_ns as f64),
-            rss_bytes: after.rss_bytes,
+            rss_bytes: used.rss_bytes,
             rss_bytes_per_connection: grown / f64::from(self.plan.client_count),
-            voluntary_switches: more(|usage| usage.voluntary_switches),
-            involuntary_switches: more(|usage| usage.involuntary_switches),
-            tcp_memory_bytes: tcp_sockets().map(|(_, bytes)| bytes),
+            voluntary_switches: used.voluntary_switches,
+            involuntary_switches: used.involuntary_switches,
+            tcp_memory_bytes: self.looks.last().and_then(Look::tcp_memory_bytes),
         })
     }
 
     fn generator(&self, measured: u64) -> Generator {
-        let cpu_ns = self.after.own_cpu_ns - self.before.own_cpu_ns;
-        let passed_ns = self.after.at_ns - self.before.at_ns;
+        let (first, last) = (&self.looks[0], &self.looks[self.looks.len() - 1]);
+        let cpu_ns = last.own_cpu_ns - first.own_cpu_ns;
+        let passed_ns = last.at_ns - first.at_ns;
         Generator {
             cpu_us_per_delivery: per_delivery_us(cpu_ns, measured),
             busy: cpu_ns as f64 / passed_ns.max(1) as f64,
-            threads: Vec::new(),
-            jitter_us: Percentiles::default(),
+            threads: self.threads.clone(),
+            jitter_us: self.jitter.percentiles(),
             sends_deferred: self.sent.deferred,
             unsent: self.sent.unsent,
         }
@@ -201,8 +210,8 @@ fn per_delivery_us(cpu_ns: u64, measured: u64) -> Option<f64> {
 
 /// In one line: the groups, then what holds for all of them.
 fn describe(scenario: &Scenario) -> String {
-    let group = |group: &crate::Group| {
-        let crate::Group { name, clients, rooms, senders, rate, size, .. } = group;
+    let group = |group: &Group| {
+        let Group { name, clients, rooms, senders, rate, size, .. } = group;
         format!(
             "{name}: {clients} clients, {rooms} rooms, {senders} senders, {rate} lines/s of \
              {size} bytes"

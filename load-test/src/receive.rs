@@ -20,6 +20,7 @@ use crate::report::Churn;
 use crate::scenario::{Conduct, Line, Plan, Sender};
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
+use crate::timeline::Arrivals;
 use crate::wire::{Header, Parsed, parse};
 use crate::{Failure, failed};
 use lag::Pace;
@@ -30,6 +31,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::io::{ErrorKind, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 /// Why a connection ended of which the server said nothing.
@@ -94,6 +96,7 @@ pub(crate) struct Receiver {
     moves: Moves,
     churn: Churn,
     paces: Vec<Pace>,
+    arrivals: Arrivals,
 }
 
 struct Client {
@@ -145,6 +148,7 @@ impl Receiver {
             moves: Moves::new(&plan, thread),
             churn: Churn::default(),
             paces: Vec::new(),
+            arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
             target,
             thread,
             poll,
@@ -304,6 +308,7 @@ impl Receiver {
             Phase::Connecting => {
                 let waited_ns = now_ns.saturating_sub(self.clients[index].asked_ns);
                 self.connect.record(waited_ns);
+                self.shared.timeline.clients.fetch_add(1, Ordering::Relaxed);
                 return self.enter_room(index, now_ns);
             }
             Phase::Joining => {
@@ -367,9 +372,12 @@ impl Receiver {
             deliveries.count += 1;
             deliveries.latency.record(latency_ns);
             deliveries.uncorrected.record(now_ns.saturating_sub(header.sent_ns));
+            if conduct != Conduct::Lags {
+                self.arrivals.record(now_ns, latency_ns);
+            }
         }
         if matches!(conduct, Conduct::Talks | Conduct::Listens) {
-            let arrival = self.shared.arrivals.add(line.index, latency_ns);
+            let arrival = self.shared.reach.add(line.index, latency_ns);
             if line.measured {
                 let receivers = self.plan.steady_receivers(&sender);
                 deliveries.record_arrival(arrival, receivers, latency_ns);
@@ -407,6 +415,9 @@ impl Receiver {
         }
         if self.over {
             self.awaited = self.awaited.saturating_sub(self.outstanding(index));
+        }
+        if !matches!(client.phase, Phase::Connecting | Phase::Gone) {
+            self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
         }
         self.count_closed(index, reason);
         self.clients[index].closed = true;
@@ -480,6 +491,7 @@ impl Receiver {
 
     fn finish(mut self) -> Received {
         let now_ns = now_ns();
+        self.arrivals.hand_over();
         let mut audit = std::mem::replace(&mut self.audit, Audit::new(std::iter::empty()));
         for (index, client) in self.clients.iter().enumerate() {
             match (client.conduct, client.phase) {

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 pub const SCHEMA: &str = "load-test/1";
 
 /// Everything a run found. Times in microseconds unless the name says otherwise.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
     /// `SCHEMA`.
     pub schema: String,
@@ -54,15 +54,16 @@ pub struct Report {
     pub latency_uncorrected_us: Percentiles,
     /// From the instant a line was due to its write.
     pub schedule_lag_us: Percentiles,
-    /// From a client's connect until it was where it should be.
+    /// From a client's connect until its welcome.
     pub connect_us: Percentiles,
-    /// From a client's request for a room until it was in it.
+    /// From a client's request for a room until its answer, of those who returned too.
     pub join_us: Percentiles,
     /// From the first connect until all clients were where they should be.
     pub connect_total_s: f64,
-    /// How a line spreads.
+    /// How a line spreads, among those who neither leave and return nor read slowly.
     pub broadcast_us: Broadcast,
-    /// The same for each group of clients.
+    /// The same for each group of clients, by who talks; then its slow readers, who are in no other
+    /// figure.
     pub groups: Vec<GroupReport>,
     /// What the server used in the measured time, if it is known which process it is.
     pub server: Option<ServerReport>,
@@ -106,7 +107,7 @@ pub struct Pinning {
 }
 
 /// In order of precedence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
     /// Lines did not come as they should, or clients were closed: the audit says how many.
@@ -116,11 +117,12 @@ pub enum Verdict {
     /// Something asked for with `--slo` did not hold.
     Slo,
     /// None of these.
+    #[default]
     Pass,
 }
 
 /// A bound on a figure.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct SloRow {
     /// As it was typed.
     pub name: String,
@@ -190,7 +192,7 @@ pub struct Broadcast {
 }
 
 /// One group of clients.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct GroupReport {
     /// Its name in the scenario.
     pub name: String,
@@ -203,7 +205,7 @@ pub struct GroupReport {
 }
 
 /// The server process, from /proc.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct ServerReport {
     /// CPU time in its own code, over the measured time.
     pub cpu_user_s: f64,
@@ -227,13 +229,13 @@ pub struct ServerReport {
 }
 
 /// This process.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Generator {
     /// CPU time for each measured delivery.
     pub cpu_us_per_delivery: Option<f64>,
     /// CPU time over the time that passed: 1 is one core without a pause.
     pub busy: f64,
-    /// Its threads, over the measured time.
+    /// Its threads, over the measured time; none where the kernel does not count (schedstat).
     pub threads: Vec<ThreadReport>,
     /// How late a thread wakes up that has nothing else to do, a thousand times a second.
     pub jitter_us: Percentiles,
@@ -244,19 +246,19 @@ pub struct Generator {
 }
 
 /// A thread of the generator.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ThreadReport {
     /// `receive-N`, `send`, `jitter`, ...
     pub name: String,
     /// CPU time over the time that passed.
     pub busy: f64,
     /// Time in which it could run and had no core, over the time that passed.
-    pub waiting: Option<f64>,
+    pub waiting: f64,
 }
 
 /// One second of the measured time; the last may be shorter or longer. Deliveries count where they
 /// arrived.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Second {
     /// When it ended, from the beginning of the measured time.
     pub at_s: f64,
@@ -306,7 +308,7 @@ pub struct Histograms {
 }
 
 /// The faults between a sender and a receiver.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it; Totals explains them")]
 pub struct FaultRow {
     /// None: a corrupted line does not tell.

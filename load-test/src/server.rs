@@ -191,6 +191,7 @@ fn build(name: &str, workspace: &Path) -> Result<(), Failure> {
 }
 
 /// A server process to be looked at, from before the first client on.
+#[derive(Clone)]
 pub struct Watch {
     pid: u32,
     version: Option<String>,
@@ -216,6 +217,19 @@ impl Usage {
     /// User and system together.
     pub fn cpu_ns(&self) -> u64 {
         self.user_ns + self.system_ns
+    }
+
+    /// What was used in between; memory is what it is now.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            user_ns: self.user_ns.saturating_sub(before.user_ns),
+            system_ns: self.system_ns.saturating_sub(before.system_ns),
+            rss_bytes: self.rss_bytes,
+            voluntary_switches: self.voluntary_switches.saturating_sub(before.voluntary_switches),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_sub(before.involuntary_switches),
+        }
     }
 }
 

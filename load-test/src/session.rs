@@ -2,19 +2,22 @@
 //! clients are welcome, sends, waits for what is under way, adds everything up. The caller may look
 //! at the server between the steps.
 
-use crate::arrivals::Arrivals;
-use crate::clock::{self, duration_ns, now_ns, process_cpu_ns, sleep_until};
+use crate::clock::{self, duration_ns, now_ns, sleep_until};
 use crate::limits::{DESCRIPTORS_SPARE, START_DELAY};
-use crate::machine::machine;
-use crate::outcome::{Findings, Used};
+use crate::machine::{Others, machine};
+use crate::outcome::Findings;
+use crate::reach::Reach;
 use crate::receive::{Ready, Received, Receiver, WAKER};
 use crate::report::Report;
 use crate::scenario::{Plan, Scenario};
 use crate::send::send_all;
 use crate::server::Watch;
 use crate::stats::Durations;
+use crate::threads::{self, Ended, Snapshot};
+use crate::timeline::Timeline;
+use crate::verdict::RECEIVER_NAME;
 use crate::written::Written;
-use crate::{Failure, failed, usage};
+use crate::{Failure, failed, jitter, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{SocketAddr, TcpStream};
@@ -28,7 +31,7 @@ pub struct Session {
     target: SocketAddr,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<Result<Received, Failure>>>,
+    threads: Vec<JoinHandle<(Result<Received, Failure>, Ended)>>,
     senders: Vec<Arc<TcpStream>>,
     connect: Durations,
     join: Durations,
@@ -43,10 +46,9 @@ pub(crate) struct Shared {
     start_ns: AtomicU64,
     /// Clients the server has not closed.
     open: AtomicU32,
-    /// How far each line has come.
-    pub(crate) arrivals: Arrivals,
-    /// When each line left.
+    pub(crate) reach: Reach,
     pub(crate) written: Written,
+    pub(crate) timeline: Arc<Timeline>,
     wakers: Vec<Waker>,
 }
 
@@ -127,25 +129,42 @@ impl Session {
         let machine = machine(watch)?;
         let start_ns = now_ns() + duration_ns(START_DELAY);
         self.shared.start(start_ns);
+        let begin_ns = start_ns + duration_ns(self.plan.scenario.warmup);
+        self.shared.timeline.begin(begin_ns);
         let sending = {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
             let senders = std::mem::take(&mut self.senders);
-            std::thread::spawn(move || send_all(&plan, &shared, senders, start_ns))
+            threads::start("send".into(), move || send_all(&plan, &shared, senders, start_ns))?
         };
-        sleep_until(start_ns + duration_ns(self.plan.scenario.warmup));
+        sleep_until(begin_ns);
         let started_at = clock::utc();
-        let before = used(watch)?;
-        let sent = sending.join().map_err(|_| Failure::Run("the sending thread failed".into()))?;
+        let (others, before) = (Others::new()?, Snapshot::now());
+        let (jitter_over, over) = channel();
+        let jitter = threads::start("jitter".into(), move || jitter::measure(&over))?;
+        let (looking_over, over) = channel();
+        let looking = {
+            let (shared, watch) = (Arc::clone(&self.shared), watch.cloned());
+            threads::start("look".into(), move || shared.timeline.look(watch.as_ref(), &over))?
+        };
+
+        let (sent, ended) = join(sending)?;
+        let mut threads = vec![ended];
         let mut received = Vec::with_capacity(self.threads.len());
         for thread in std::mem::take(&mut self.threads) {
-            let result = thread.join();
-            received.push(result.map_err(|_| Failure::Run("a receiving thread failed".into()))??);
+            let (result, ended) = join(thread)?;
+            received.push(result?);
+            threads.push(ended);
         }
-        let after = used(watch)?;
+        drop((jitter_over, looking_over));
+        let (jitter, ended) = join(jitter)?;
+        threads.push(ended);
+        let (looks, ended) = join(looking)?;
+        threads.push(ended);
         let findings = Findings {
             plan: &self.plan,
             target: self.target,
             machine,
+            others: &others,
             started_at,
             connect: &self.connect,
             join: self.join.clone(),
@@ -153,10 +172,12 @@ impl Session {
             sent: &sent,
             received: &received,
             watch,
-            before,
-            after,
+            timeline: &self.shared.timeline,
+            looks: &looks,
+            jitter: &jitter,
+            threads: threads.iter().filter_map(|ended| ended.since(&before)).collect(),
         };
-        Ok(findings.report())
+        findings.report()
     }
 
     fn start(plan: Plan, target: SocketAddr) -> Result<Self, Failure> {
@@ -168,8 +189,9 @@ impl Session {
             deadline_ns: AtomicU64::new(u64::MAX),
             start_ns: AtomicU64::new(0),
             open: AtomicU32::new(plan.client_count),
-            arrivals: Arrivals::new(lines),
+            reach: Reach::new(lines),
             written: Written::new(&plan),
+            timeline: Arc::new(Timeline::new(plan.scenario.duration)),
             wakers: Vec::new(),
         };
         Ok(Self {
@@ -201,7 +223,7 @@ impl Session {
         for (thread, poll) in polls.into_iter().enumerate() {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
             let ready = ready.clone();
-            self.threads.push(std::thread::spawn(move || {
+            let receiving = move || {
                 let mut receiver = Receiver::new(plan, shared, target, thread, poll);
                 let outcome = receiver.connect_all();
                 let connected = outcome.is_ok();
@@ -209,7 +231,8 @@ impl Session {
                 drop(ready.send(outcome));
                 drop(ready);
                 if connected { receiver.receive_all() } else { Err(Failure::Run(String::new())) }
-            }));
+            };
+            self.threads.push(threads::start(format!("{RECEIVER_NAME}-{thread}"), receiving)?);
         }
         Ok(())
     }
@@ -225,10 +248,8 @@ impl Drop for Session {
     }
 }
 
-/// What the server and this process have used so far.
-fn used(watch: Option<&Watch>) -> Result<Used, Failure> {
-    let server = watch.map(Watch::usage).transpose()?;
-    Ok(Used { server, own_cpu_ns: process_cpu_ns(), at_ns: now_ns() })
+fn join<T>(thread: JoinHandle<T>) -> Result<T, Failure> {
+    thread.join().map_err(|_| Failure::Run("a thread of the generator failed".into()))
 }
 
 /// Raises the soft limit to the hard one; refuses what even that does not hold.

@@ -1,7 +1,7 @@
 //! A report as text.
 
 use crate::limits::FAULT_ROWS_SHOWN;
-use crate::report::{Percentiles, Report, Spread, Verdict};
+use crate::report::{Percentiles, Report, Spread};
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Report {
@@ -45,7 +45,10 @@ impl Display for Report {
             audit.closed
         )?;
         self.fault_table(out)?;
-        write!(out, "{}", if self.verdict == Verdict::Pass { "pass" } else { "FAIL" })
+        for reason in &self.void_reasons {
+            writeln!(out, "VOID: {reason}")?;
+        }
+        write!(out, "{}", self.verdict)
     }
 }
 

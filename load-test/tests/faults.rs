@@ -3,7 +3,8 @@
 
 mod faulty;
 
-use faulty::{FAULTS, Fault, start};
+use faulty::{FAULTS, Fault, GOODBYE, start};
+use load_test::report::ClosedReason;
 use load_test::{Group, Protocol, Report, Scenario, Totals, Verdict};
 use std::io::Write;
 use std::net::TcpListener;
@@ -34,13 +35,18 @@ fn an_honest_server_passes() {
     for (rooms, threads) in [(0, 1), (1, 1), (3, 2)] {
         let report = load_test::run(scenario(rooms, threads), start(Fault::None), None);
         let report = report.expect("it runs");
-        assert_eq!(report.verdict, Verdict::Pass, "{report}");
+        assert_ne!(report.verdict, Verdict::Fail, "{report}");
         assert_eq!(report.audit.delivered, report.audit.expected, "{report}");
         assert!(report.audit.expected >= 220 * 12, "{report}");
         assert!(report.measured < report.audit.delivered, "the warm-up is not measured");
         assert!(report.latency_us.p50 >= report.latency_uncorrected_us.p50, "{report}");
         assert!(report.broadcast_us.first.p50 <= report.broadcast_us.last.p50, "{report}");
     }
+}
+
+/// No fault; but on a busy machine the run may be void.
+fn assert_well(report: &Report) {
+    assert!(!report.audit.any_fault() && report.verdict != Verdict::Fail, "{report}");
 }
 
 /// The server makes the fault `FAULTS` times, and the audit must say just that.
@@ -93,7 +99,7 @@ fn lines_of_another_run_are_foreign() {
 fn a_delay_is_no_fault_and_all_of_it_shows() {
     let time = Duration::from_millis(50);
     let report = run(Fault::Pause { at: 110, time }, 1);
-    assert_eq!(report.verdict, Verdict::Pass, "{report}");
+    assert_well(&report);
     // The line that met it was late for everyone, the first receiver too.
     let time_us = time.as_micros() as f64;
     for max in [
@@ -116,6 +122,89 @@ fn a_client_that_the_server_closes_is_counted_and_not_waited_for() {
     assert_eq!(closed, 1, "{report}");
     assert_eq!(delivered + lost, expected, "{report}");
     assert!(lost > 0, "{report}");
+    let reason = ClosedReason { reason: GOODBYE.into(), count: 1 };
+    assert_eq!(report.closed_reasons, [reason], "{report}");
+}
+
+/// One sender of 200 lines/s; of the other 39, 19 leave and return, 40 in a second.
+fn with_churn(fault: Fault) -> Report {
+    let mut scenario = scenario(1, 2);
+    scenario.groups[0].senders = 1;
+    scenario.groups[0].churn = 40;
+    load_test::run(scenario, start(fault), None).expect("it runs")
+}
+
+#[test]
+fn members_that_leave_and_return_are_owed_what_was_said_in_between() {
+    let report = with_churn(Fault::None);
+    let churn = report.churn.expect("there was some");
+    assert_well(&report);
+    assert!(churn.left > 0 && churn.left + churn.missed <= 43, "{churn:?}");
+    assert!(churn.returned > 0 && churn.returned <= churn.left, "{churn:?}");
+    // What is said between a leave and the return nobody expects.
+    let Totals { expected, delivered, .. } = report.audit;
+    assert!(expected == delivered && expected < DELIVERIES, "{report}");
+    // The first and the last are told among those who stay.
+    assert_eq!(report.broadcast_us.last.count, 200, "{report}");
+    assert_eq!(report.join_us.count, 40 + churn.returned, "{report}");
+}
+
+#[test]
+fn what_comes_to_those_who_have_left_is_foreign() {
+    let report = with_churn(Fault::Cling);
+    let Totals { foreign, .. } = report.audit;
+    assert!(foreign > 0, "{report}");
+    let rest = Totals { foreign: 0, ..report.audit };
+    assert!(!rest.any_fault(), "{report}");
+}
+
+#[test]
+fn what_does_not_come_to_those_who_have_returned_is_lost() {
+    let report = with_churn(Fault::Forget);
+    let Totals { lost, under_way, .. } = report.audit;
+    // Those who stayed to the end lack what was said since; the others, what was under way.
+    assert!(lost > 0 && under_way > 0, "{report}");
+    assert_eq!(report.verdict, Verdict::Fail, "{report}");
+}
+
+#[test]
+fn one_line_dropped_after_each_return_is_lost() {
+    let report = with_churn(Fault::Stumble);
+    let churn = report.churn.expect("there was some");
+    let Totals { lost, .. } = report.audit;
+    // Not if the line was the last one of the stay, or of the run.
+    assert!(lost > 0 && lost <= churn.returned, "{report}");
+    let rest = Totals { lost: 0, expected: report.audit.expected - lost, ..report.audit };
+    assert!(!rest.any_fault(), "{report}");
+}
+
+#[test]
+fn slow_readers_are_reported_apart() {
+    let mut scenario = scenario(1, 2);
+    scenario.groups[0].slow = 10;
+    scenario.groups[0].slow_rate = 2000;
+    scenario.groups[0].size = 500.into();
+    let report = load_test::run(scenario, start(Fault::None), None).expect("it runs");
+    assert_well(&report);
+    let names: Vec<_> = report.groups.iter().map(|group| group.name.as_str()).collect();
+    assert_eq!(names, ["all", "all, slow readers"]);
+    let [all, slow] = &report.groups[..] else { unreachable!("two names") };
+    assert_eq!(all.measured, 200 * 29, "{report}");
+    assert_eq!(report.measured, 200 * 29, "{report}");
+    // A line takes a quarter of a second to read, so the slow ones have seen a few.
+    assert!(slow.measured < 200 * 10 / 4, "{report}");
+    assert!(report.audit.delivered >= 220 * 29, "{report}");
+}
+
+#[test]
+fn slow_readers_that_are_closed_are_no_fault_and_have_their_reason() {
+    let mut scenario = scenario(1, 1);
+    scenario.groups[0].slow = 10;
+    let report = load_test::run(scenario, start(Fault::CloseLast), None).expect("it runs");
+    assert_well(&report);
+    let [reason] = &report.closed_reasons[..] else { panic!("{:?}", report.closed_reasons) };
+    assert_eq!(reason.reason, format!("{GOODBYE} (slow reader)"));
+    assert_eq!(reason.count, 1);
 }
 
 #[test]
@@ -141,7 +230,7 @@ fn the_floor_has_neither_prefix_nor_rooms() {
         ..Scenario::default()
     };
     let report = load_test::run(scenario, addr, None).expect("it runs");
-    assert_eq!(report.verdict, Verdict::Pass, "{report}");
+    assert_ne!(report.verdict, Verdict::Fail, "{report}");
     assert_eq!(report.audit.delivered, 50);
 }
 

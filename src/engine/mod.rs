@@ -108,6 +108,8 @@ pub struct Setup {
     pub bell: Arc<Doorbell>,
     /// The clock all workers share.
     pub clock: Monotonic,
+    /// Whether its ring may do only what a worker does.
+    pub restricted: bool,
     /// Told once: whether the worker is ready to accept.
     pub ready: Sender<io::Result<()>>,
 }
@@ -156,8 +158,8 @@ fn small_chunks(config: &Config) -> u32 {
 /// # Errors
 /// When the ring breaks.
 pub fn run(setup: Setup) -> io::Result<()> {
-    let Setup { parts, sockets, bell, clock, ready } = setup;
-    let ring = match make_ring(&parts.config, sockets, bell) {
+    let Setup { parts, sockets, bell, clock, restricted, ready } = setup;
+    let ring = match make_ring(&parts.config, sockets, bell, restricted) {
         Ok(ring) => ring,
         Err(error) => {
             let _ = ready.send(Err(io::Error::new(error.kind(), error.to_string())));
@@ -170,7 +172,12 @@ pub fn run(setup: Setup) -> io::Result<()> {
     Ok(())
 }
 
-fn make_ring(config: &Config, sockets: Vec<OwnedFd>, bell: Arc<Doorbell>) -> io::Result<Uring> {
+fn make_ring(
+    config: &Config,
+    sockets: Vec<OwnedFd>,
+    bell: Arc<Doorbell>,
+    restricted: bool,
+) -> io::Result<Uring> {
     Uring::new(uring::Options {
         submissions: SUBMISSIONS,
         completions: COMPLETIONS,
@@ -181,6 +188,7 @@ fn make_ring(config: &Config, sockets: Vec<OwnedFd>, bell: Arc<Doorbell>) -> io:
         memory_len: memory_len(config),
         listeners: sockets,
         bell,
+        restricted,
     })
 }
 

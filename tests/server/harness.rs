@@ -93,6 +93,11 @@ impl Server {
         self.addr
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> Pid {
+        pid(self.child.as_ref().expect("it has not ended"))
+    }
+
     /// Waits until the log says `marker`, and reads what follows it.
     pub(crate) fn logged<T: FromStr>(&self, marker: &str) -> T {
         self.log.wait_for(marker)

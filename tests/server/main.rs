@@ -20,6 +20,8 @@ mod clients;
 mod closing;
 /// What the operator types: options, the file, exit codes.
 mod command_line;
+/// What the process gives up after its start.
+mod confinement;
 /// The dialects for programs, and people of all dialects together.
 mod dialects;
 /// Bounds: clients at a time, slow readers, unread replies, many at once, one order on all workers.

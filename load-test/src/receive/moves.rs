@@ -10,6 +10,7 @@ use mio::unix::SourceFd;
 use std::collections::VecDeque;
 use std::net::Shutdown;
 use std::os::fd::AsRawFd;
+use std::sync::atomic::Ordering;
 
 /// The turns of a thread's members.
 pub(super) struct Moves {
@@ -124,6 +125,7 @@ impl Receiver {
         // Either fails only if the server has closed the connection just now.
         let _closed = self.poll.registry().deregister(&mut SourceFd(&stream.as_raw_fd()));
         let _closed = stream.shutdown(Shutdown::Both);
+        self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
         self.on_left(index, now_ns, Phase::Gone);
         Ok(())
     }

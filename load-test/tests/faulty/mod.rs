@@ -27,10 +27,18 @@ pub(crate) enum Fault {
     },
     /// Says goodbye to the member that gets delivery `CLOSE_AT` and closes its connection.
     Close,
+    /// The same, to the last who came, with the first line.
+    CloseLast,
     /// Closes all connections and leaves with line `at`.
     Die {
         at: usize,
     },
+    /// Who leaves a room goes on hearing it.
+    Cling,
+    /// Who comes back to a room is told so and does not hear it.
+    Forget,
+    /// Who comes back to a room does not hear the second line there.
+    Stumble,
 }
 
 pub(crate) const FAULT_EVERY: usize = 500;
@@ -52,6 +60,10 @@ struct Member {
     stream: TcpStream,
     addr: SocketAddr,
     room: Option<String>,
+    /// How often it came to a room.
+    joins: usize,
+    /// How many lines it was due since.
+    heard: usize,
     /// Held back until the next line of its author comes.
     held: Option<(SocketAddr, Vec<u8>)>,
 }
@@ -98,16 +110,23 @@ impl Server {
                 Event::Came(mut stream, addr) => {
                     let welcome = b"You're connected to the chatd chatserver\r\n";
                     let _gone = stream.write_all(welcome);
-                    self.members.push(Member { stream, addr, room: None, held: None });
+                    self.members.push(Member {
+                        stream,
+                        addr,
+                        room: None,
+                        joins: 0,
+                        heard: 0,
+                        held: None,
+                    });
                 }
                 Event::Line(author, line) => {
                     let text = line.strip_suffix(b"\r").unwrap_or(&line);
                     if let Some(room) = text.strip_prefix(b"/join ") {
                         let room = String::from_utf8_lossy(room).into_owned();
-                        let notices = format!("Client joined {room}\r\nYou are in {room}\r\n");
-                        let member = self.member(author);
-                        let _gone = member.stream.write_all(notices.as_bytes());
-                        member.room = Some(room);
+                        self.member(author).come_to(room);
+                    } else if text == b"/leave" {
+                        let clings = self.fault == Fault::Cling;
+                        self.member(author).leave(clings);
                     } else if !self.say(author, text) {
                         return;
                     }
@@ -142,13 +161,35 @@ impl Server {
             *delivery_count += 1;
             member.deliver(author, &line, *delivery_count, fault);
         }
+        if self.fault == Fault::CloseLast
+            && self.line_count == 1
+            && let Some(member) = self.members.last_mut()
+        {
+            member.close();
+        }
         true
     }
 }
 
 impl Member {
+    fn come_to(&mut self, room: String) {
+        let notices = format!("Client joined {room}\r\nYou are in {room}\r\n");
+        let _gone = self.stream.write_all(notices.as_bytes());
+        self.room = Some(room);
+        self.joins += 1;
+        self.heard = 0;
+    }
+
+    fn leave(&mut self, clings: bool) {
+        let _gone = self.stream.write_all(b"You are in lobby\r\n");
+        if !clings {
+            self.room = None;
+        }
+    }
+
     fn deliver(&mut self, author: SocketAddr, line: &[u8], delivery: usize, fault: Fault) {
         let due = delivery.is_multiple_of(FAULT_EVERY) && delivery <= FAULT_EVERY * FAULTS;
+        self.heard += 1;
         let mut bytes = match fault {
             Fault::Drop if due => vec![],
             Fault::Double if due => [line, line].concat(),
@@ -164,15 +205,21 @@ impl Member {
                 changed
             }
             Fault::Foreign if due => foreign(line),
+            Fault::Forget if self.joins > 1 => vec![],
+            Fault::Stumble if self.joins > 1 && self.heard == 2 => vec![],
             _ => line.to_vec(),
         };
         bytes
             .extend(self.held.take_if(|held| held.0 == author).into_iter().flat_map(|held| held.1));
         let _gone = self.stream.write_all(&bytes);
         if fault == Fault::Close && delivery == CLOSE_AT {
-            let _gone = self.stream.write_all(format!("{GOODBYE}\r\n").as_bytes());
-            let _gone = self.stream.shutdown(Shutdown::Both);
+            self.close();
         }
+    }
+
+    fn close(&mut self) {
+        let _gone = self.stream.write_all(format!("{GOODBYE}\r\n").as_bytes());
+        let _gone = self.stream.shutdown(Shutdown::Both);
     }
 }
 

@@ -12,7 +12,7 @@ const LATENCY_NS_MAX: u64 = u64::MAX >> COUNT_BITS;
 const _: () = assert!((CLIENTS_MAX as u64) <= COUNT_MASK);
 
 /// One word for each line.
-pub(crate) struct Arrivals(Vec<AtomicU64>);
+pub(crate) struct Reach(Vec<AtomicU64>);
 
 /// One arrival of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,7 +23,7 @@ pub(crate) struct Arrival {
     pub(crate) first_ns: u64,
 }
 
-impl Arrivals {
+impl Reach {
     pub(crate) fn new(lines: usize) -> Self {
         Self((0..lines).map(|_| AtomicU64::new(0)).collect())
     }
@@ -50,13 +50,13 @@ mod tests {
 
     #[test]
     fn places_are_counted_and_the_first_is_remembered() {
-        let arrivals = Arrivals::new(2);
+        let reach = Reach::new(2);
         let rows = [(1, 500, (0, 500)), (1, 700, (1, 500)), (1, 600, (2, 500)), (0, 0, (0, 0))];
         for (line, latency_ns, (place, first_ns)) in rows {
-            assert_eq!(arrivals.add(line, latency_ns), Arrival { place, first_ns });
+            assert_eq!(reach.add(line, latency_ns), Arrival { place, first_ns });
         }
-        assert_eq!(arrivals.add(0, 9), Arrival { place: 1, first_ns: 0 });
-        let long = Arrivals::new(1);
+        assert_eq!(reach.add(0, 9), Arrival { place: 1, first_ns: 0 });
+        let long = Reach::new(1);
         long.add(0, u64::MAX);
         assert_eq!(long.add(0, 1), Arrival { place: 1, first_ns: LATENCY_NS_MAX });
     }
@@ -64,13 +64,13 @@ mod tests {
     #[test]
     fn threads_agree_on_the_first() {
         const THREADS: usize = 4;
-        let arrivals = Arrivals::new(1000);
+        let reach = Reach::new(1000);
         let all = std::thread::scope(|scope| {
             let lines = |thread: u64| (0..1000).map(move |line| (line, thread));
             let threads: Vec<_> = (1..=THREADS as u64)
                 .map(|thread| {
-                    let arrivals = &arrivals;
-                    let add = move |(line, own)| (own, arrivals.add(line, own));
+                    let reach = &reach;
+                    let add = move |(line, own)| (own, reach.add(line, own));
                     scope.spawn(move || lines(thread).map(add).collect::<Vec<_>>())
                 })
                 .collect();
