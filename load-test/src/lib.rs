@@ -32,6 +32,7 @@ mod session;
 mod slo;
 mod stats;
 mod summary;
+mod target;
 mod threads;
 mod timeline;
 mod verdict;

@@ -2,6 +2,7 @@
 
 use crate::scenario::mix;
 use crate::{Failure, clock, failed};
+use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
 use std::time::Duration;
@@ -10,6 +11,11 @@ use std::time::Duration;
 pub(crate) fn run_id(seed: u64) -> u32 {
     let id = mix(seed ^ clock::now_ns(), u64::from(std::process::id()));
     u32::try_from(id & 0xffff_ffff).expect("masked to 32 bits")
+}
+
+/// Prints a text and a line end; fails if nobody reads it.
+pub(crate) fn say(text: &dyn Display) -> Result<(), Failure> {
+    writeln!(std::io::stdout(), "{text}").map_err(|error| failed("standard output", &error))
 }
 
 /// Writes JSON to a file; `-` is the standard output.

@@ -8,12 +8,12 @@ use crate::report::{
     Churn, ClosedReason, FaultRow, Generator, GroupReport, Histograms, Machine, Report, SCHEMA,
     ServerReport, ThreadReport, Verdict,
 };
-use crate::scenario::{Plan, Scenario};
+use crate::scenario::Plan;
 use crate::send::Sent;
 use crate::server::{Usage, Watch};
 use crate::stats::{Deliveries, Durations};
 use crate::timeline::{Look, Timeline};
-use crate::{Failure, Group, Totals};
+use crate::{Failure, Totals};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
@@ -66,7 +66,7 @@ impl Findings<'_> {
             target: self.target.to_string(),
             protocol: scenario.protocol.name().into(),
             duration_s: scenario.duration.as_secs_f64(),
-            scenario: describe(scenario),
+            scenario: scenario.options(),
             verdict: Verdict::Pass,
             void_reasons: Vec::new(),
             slo: Vec::new(),
@@ -206,20 +206,6 @@ fn group_report(name: &str, deliveries: &Deliveries) -> GroupReport {
 
 fn per_delivery_us(cpu_ns: u64, measured: u64) -> Option<f64> {
     (measured > 0).then(|| cpu_ns as f64 / 1e3 / measured as f64)
-}
-
-/// In one line: the groups, then what holds for all of them.
-fn describe(scenario: &Scenario) -> String {
-    let group = |group: &Group| {
-        let Group { name, clients, rooms, senders, rate, size, .. } = group;
-        format!(
-            "{name}: {clients} clients, {rooms} rooms, {senders} senders, {rate} lines/s of \
-             {size} bytes"
-        )
-    };
-    let groups: Vec<_> = scenario.groups.iter().map(group).collect();
-    let Scenario { warmup, duration, threads, .. } = scenario;
-    format!("{}; {duration:?} after {warmup:?}, {threads} receiving threads", groups.join("; "))
 }
 
 /// The command line of this process, so that a shell takes it as it was.

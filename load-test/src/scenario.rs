@@ -5,12 +5,17 @@
 //! clients are the senders, who take turns. Line `i` is due at `i / rate` after the start, or with
 //! its burst, whatever happened to those before it.
 
+mod arguments;
+mod file;
 mod plan;
+mod presets;
 mod rate;
 mod sizes;
 mod skew;
 
+pub(crate) use arguments::ScenarioArguments;
 pub(crate) use plan::{Conduct, Due, Line, Movers, Plan, Sender};
+pub(crate) use presets::list;
 pub use rate::Rate;
 pub use sizes::Sizes;
 pub use skew::Skew;
@@ -48,7 +53,7 @@ pub struct Scenario {
 }
 
 /// Clients of one kind.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Group {
     /// What reports call it.
     pub name: String,

@@ -72,6 +72,8 @@ pub(crate) fn send_all(
         sending.wait_until(start_ns + due.after_ns);
         sending.send(due);
     }
+    // Those who only listen are there for the whole time, too.
+    sending.wait_until(start_ns + duration_ns(plan.scenario.warmup + plan.scenario.duration));
     let grace_ns = if shared.nobody_left() { 0 } else { duration_ns(plan.scenario.grace) };
     let deadline_ns = now_ns() + grace_ns;
     shared.sending_over(deadline_ns);

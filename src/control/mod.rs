@@ -84,12 +84,13 @@ async fn serve(
         listener_count: count(config.listen.len()),
         pace: config.pace,
         drain: config.drain,
+        bounds: config.bounds,
     };
     opened.tell(&workers, config.confinement);
     if let Some(listener) = opened.admin {
         control.start_admin(listener)?;
     }
-    let door = Arc::new(Door::new(opened.clients, config.trusted.clone()));
+    let door = Arc::new(Door::new(opened.clients, config.trusted.clone(), config.bounds));
     let workers = control.start_workers(opened.by_worker, workers, &door, run)?;
     control.serve(workers).await
 }

@@ -22,6 +22,7 @@ use crate::uring::{self, Completion, Doorbell, Ring, Uring, Wait};
 
 mod accept;
 mod apply;
+mod bounds;
 mod conn;
 mod door;
 mod fanout;
@@ -36,6 +37,7 @@ pub mod stats;
 mod timer;
 pub mod token;
 
+pub use bounds::Bounds;
 pub use door::Door;
 
 use accept::Lane;
@@ -78,6 +80,8 @@ pub struct Config {
     pub pace: Duration,
     /// How long clients are given to read what they are owed when the server stops.
     pub drain: Duration,
+    /// What one client may take.
+    pub bounds: Bounds,
 }
 
 /// What a worker is made of, beside its ring and its clock.
