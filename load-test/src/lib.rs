@@ -21,6 +21,7 @@ pub mod limits;
 mod machine;
 mod options;
 mod outcome;
+mod progress;
 mod protocol;
 mod reach;
 mod receive;
@@ -40,6 +41,7 @@ mod wire;
 mod written;
 
 pub use audit::Totals;
+pub use progress::Progress;
 pub use protocol::Protocol;
 pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};
