@@ -11,16 +11,16 @@
 //!
 //! - The first line is the first one that was sent after the confirmation of the join was read, or
 //!   one that came before that one did.
-//! - The last line is the last one that came. If the receiver stays to the end of the run, it is the
-//!   last one that was sent.
+//! - The last line is the last one that came. If the receiver stays to the end of the run, it is
+//!   the last one that was sent.
 //! - A line that was sent longer than the grace before the end of the stay is not under way any
 //!   more: the last line is not before it, whether it came or not.
 //!
 //! So a line under way at either edge of a stay may come or not; if it does not, it is neither
 //! expected nor lost. Those at the end are counted apart (`under_way`): a server that forgets who
-//! has returned shows there, and after the grace as lost. What comes between two stays is foreign; a
-//! line up to the last one of an earlier stay is a second copy. Who never leaves has one stay, from
-//! before the first line to the end of the run.
+//! has returned shows there, and after the grace as lost. What comes between two stays is foreign,
+//! a line up to the last one of an earlier stay is a second copy. Who never leaves has one stay,
+//! from before the first line to the end of the run.
 
 use crate::limits::{FAULT_ROWS_MAX, GAPS_MAX};
 use serde::{Deserialize, Serialize};

@@ -1,7 +1,7 @@
 //! The thread that sends: every line at its instant, on the sockets of the senders, which the
 //! receiving threads own and only read. A send never waits: what the kernel does not take waits
-//! here, while the schedule runs on. A line is stamped when it is written, so a server that does not
-//! read shows in the latency from the instant the line was due and not in that from its write.
+//! here, while the schedule runs on. A line is stamped when it is written, so a server that does
+//! not read shows in the latency from the instant the line was due, not in that from its write.
 
 use crate::clock::{duration_ns, now_ns, sleep_until, timespec};
 use crate::limits::SLEEP_MAX;

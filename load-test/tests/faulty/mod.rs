@@ -1,5 +1,6 @@
 //! A chat server of threads and plain sockets, in the words of chatd's dialect for people, that
-//! makes one kind of mistake on purpose, exactly as often as it says. Its threads end with the test.
+//! makes one kind of mistake on purpose, exactly as often as it says. Its threads end with the
+//! test.
 
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
