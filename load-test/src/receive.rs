@@ -18,6 +18,7 @@ use crate::limits::{EVENTS_MAX, READ_LEN, REASON_LEN_MAX, REASONS_MAX};
 use crate::protocol::{Decoder, Item};
 use crate::report::Churn;
 use crate::scenario::{Conduct, Line, Plan, Sender};
+use crate::send::Outlet;
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
 use crate::timeline::Arrivals;
@@ -29,7 +30,7 @@ use mio::{Events, Poll, Token};
 use moves::Moves;
 use std::collections::{BTreeMap, HashMap};
 use std::io::{ErrorKind, Read};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -55,7 +56,7 @@ pub(crate) struct Received {
     /// What those did who leave and return.
     pub(crate) churn: Churn,
     /// The connections, so that none ends before all threads are done.
-    pub(crate) _streams: Vec<Arc<TcpStream>>,
+    pub(crate) _outlets: Vec<Arc<Outlet>>,
 }
 
 /// What the thread tells when all its clients are welcome.
@@ -65,7 +66,7 @@ pub(crate) struct Ready {
     /// From the request for a room to its answer.
     pub(crate) join: Durations,
     /// The sockets of those who send, with the sender's id.
-    pub(crate) senders: Vec<(u32, Arc<TcpStream>)>,
+    pub(crate) senders: Vec<(u32, Arc<Outlet>)>,
 }
 
 /// A thread's part of the clients: every `threads`th, from `thread` on.
@@ -96,11 +97,13 @@ pub(crate) struct Receiver {
     moves: Moves,
     churn: Churn,
     paces: Vec<Pace>,
+    /// What a client says comes back to it: no delivery, and no fault.
+    hears_itself: bool,
     arrivals: Arrivals,
 }
 
 struct Client {
-    stream: Arc<TcpStream>,
+    outlet: Arc<Outlet>,
     decoder: Decoder,
     conduct: Conduct,
     phase: Phase,
@@ -116,6 +119,8 @@ struct Client {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// It is to speak first, and is not connected yet.
+    Silent,
     /// It has not been let in.
     Connecting,
     /// It has asked for its room and has had no answer.
@@ -148,6 +153,7 @@ impl Receiver {
             moves: Moves::new(&plan, thread),
             churn: Churn::default(),
             paces: Vec::new(),
+            hears_itself: plan.scenario.protocol.hears_itself(),
             arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
             target,
             thread,
@@ -225,6 +231,10 @@ impl Receiver {
             WAKER => return Ok(()),
             Token(index) => index,
         };
+        let speaks = self.clients[index].phase == Phase::Silent;
+        if speaks && event.is_writable() && !event.is_error() {
+            self.say_hello(index)?;
+        }
         let to_the_end = event.is_read_closed() || event.is_error();
         let client = &self.clients[index];
         let lags = client.conduct == Conduct::Lags && client.phase == Phase::Ready;
@@ -240,7 +250,7 @@ impl Receiver {
 
     fn read(&mut self, index: usize, buffer: &mut [u8], to_the_end: bool) -> Result<(), Failure> {
         while !self.clients[index].closed {
-            match (&*self.clients[index].stream).read(buffer) {
+            match (&self.clients[index].outlet.stream).read(buffer) {
                 Ok(0) => return self.on_closed(index, END),
                 Ok(len) => {
                     self.on_bytes(index, &buffer[..len])?;
@@ -261,7 +271,7 @@ impl Receiver {
         if self.clients[index].closed {
             return Ok(());
         }
-        match (&*self.clients[index].stream).read(buffer) {
+        match (&self.clients[index].outlet.stream).read(buffer) {
             Ok(0) => self.on_closed(index, END),
             Ok(len) => self.on_bytes(index, &buffer[..len]),
             Err(error)
@@ -293,6 +303,11 @@ impl Receiver {
             Item::Text(text) => self.on_text(index, text, now_ns),
             Item::Corrupted => self.on_corrupted(index),
             Item::Done => return self.on_done(index, now_ns),
+            Item::Refused(why) => {
+                let why = format!("refused: {}", readable(why));
+                return self.on_closed(index, &why);
+            }
+            Item::Answer(words) => return self.ask(index, words),
             Item::Notice(words) => {
                 let said = &mut self.clients[index].said;
                 said.clear();
@@ -317,7 +332,7 @@ impl Receiver {
                 self.on_joined(index, now_ns);
             }
             Phase::Leaving => self.on_left(index, now_ns, Phase::Away),
-            Phase::Ready | Phase::Away | Phase::Gone => {}
+            Phase::Silent | Phase::Ready | Phase::Away | Phase::Gone => {}
         }
         Ok(())
     }
@@ -334,8 +349,11 @@ impl Receiver {
             Parsed::Other => return,
             Parsed::Corrupted => return self.on_corrupted(index),
         };
-        let own = self.line_of_room(index, &header);
-        match (phase, own) {
+        if self.hears_itself && self.is_own(index, &header) {
+            return;
+        }
+        let line = self.line_of_room(index, &header);
+        match (phase, line) {
             (Phase::Ready | Phase::Joining | Phase::Leaving, Some((sender, line))) => {
                 self.on_line(index, sender, line, &header, now_ns);
             }
@@ -343,6 +361,12 @@ impl Receiver {
             (Phase::Joining | Phase::Away, None) => {}
             _ => self.audit.on_foreign(index, header.sender),
         }
+    }
+
+    fn is_own(&self, index: usize, header: &Header) -> bool {
+        let sender = self.plan.sender(header.sender);
+        header.run == self.plan.scenario.run
+            && sender.is_some_and(|sender| sender.client == self.number(index))
     }
 
     /// The line, if it is one that somebody else says in the client's room.
@@ -396,7 +420,7 @@ impl Receiver {
     /// not of this run.
     fn is_early(&self, index: usize) -> bool {
         match self.clients[index].phase {
-            Phase::Connecting => true,
+            Phase::Silent | Phase::Connecting => true,
             Phase::Joining => !self.connected,
             Phase::Ready | Phase::Leaving | Phase::Away | Phase::Gone => false,
         }
@@ -404,11 +428,7 @@ impl Receiver {
 
     fn on_closed(&mut self, index: usize, why: &str) -> Result<(), Failure> {
         let client = &self.clients[index];
-        let reason = if client.said.is_empty() {
-            why.to_owned()
-        } else {
-            String::from_utf8_lossy(&client.said).escape_debug().to_string()
-        };
+        let reason = if client.said.is_empty() { why.to_owned() } else { readable(&client.said) };
         if !self.connected && client.phase != Phase::Ready {
             let client = self.number(index);
             return Err(Failure::Run(format!("client {client} was not let in: {reason}")));
@@ -416,7 +436,7 @@ impl Receiver {
         if self.over {
             self.awaited = self.awaited.saturating_sub(self.outstanding(index));
         }
-        if !matches!(client.phase, Phase::Connecting | Phase::Gone) {
+        if !matches!(client.phase, Phase::Silent | Phase::Connecting | Phase::Gone) {
             self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
         }
         self.count_closed(index, reason);
@@ -505,7 +525,7 @@ impl Receiver {
                 (_, Phase::Joining) => {
                     audit.settle(index, self.spans_between(index, u64::MAX, 0, 0));
                 }
-                (_, Phase::Connecting | Phase::Away | Phase::Gone) => {}
+                (_, Phase::Silent | Phase::Connecting | Phase::Away | Phase::Gone) => {}
             }
         }
         let Self { plan, clients, thread, .. } = self;
@@ -523,7 +543,7 @@ impl Receiver {
             closed: self.closed,
             join: self.join,
             churn: self.churn,
-            _streams: clients.into_iter().map(|client| client.stream).collect(),
+            _outlets: clients.into_iter().map(|client| client.outlet).collect(),
         }
     }
 
@@ -531,6 +551,11 @@ impl Receiver {
     fn number(&self, index: usize) -> u32 {
         client_number(self.thread + index * self.plan.scenario.threads)
     }
+}
+
+/// A server's words on one line of plain characters.
+fn readable(words: &[u8]) -> String {
+    String::from_utf8_lossy(words).escape_debug().to_string()
 }
 
 fn client_number(number: usize) -> u32 {

@@ -13,7 +13,7 @@ use rustix::event::{PollFd, PollFlags, poll};
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the sending thread saw.
 pub(crate) struct Sent {
@@ -32,31 +32,49 @@ struct Sending<'a> {
     start_ns: u64,
     senders: Vec<Sender>,
     text: Vec<u8>,
+    line: Vec<u8>,
     sent: Sent,
 }
 
+/// The writing half of a connection, for the thread that sends and the one that reads, which has
+/// answers to write: what the one began, the other must not cut in two.
+pub(crate) struct Outlet {
+    pub(crate) stream: TcpStream,
+    /// The rest of what the kernel took a part of, and requests and answers after it.
+    pending: Mutex<Vec<u8>>,
+}
+
+/// What became of bytes that were offered to the kernel.
+enum Taken {
+    Whole,
+    /// The rest is kept.
+    Partly,
+    Not,
+}
+
 struct Sender {
-    stream: Arc<TcpStream>,
-    /// A line of which the kernel has taken a part, and how much of it.
-    line: Vec<u8>,
-    taken: usize,
+    outlet: Arc<Outlet>,
+    room: String,
+    /// The outlet keeps the rest of a line.
+    rest: bool,
     /// Lines after it; those of the scenario bound them.
     waiting: VecDeque<Due>,
     closed: bool,
 }
 
-/// Sends the whole schedule, then tells the receivers until when to wait. `streams` has one socket
-/// per sender, in the order of their ids. Ends early when the server has closed all clients.
+/// Sends the whole schedule, then tells the receivers until when to wait. `outlets` has one for
+/// each sender, in the order of their ids. Ends early when the server has closed all clients.
 pub(crate) fn send_all(
     plan: &Plan,
     shared: &Shared,
-    streams: Vec<Arc<TcpStream>>,
+    outlets: Vec<Arc<Outlet>>,
     start_ns: u64,
 ) -> Sent {
-    let sender = |stream| Sender {
-        stream,
-        line: Vec::new(),
-        taken: 0,
+    let rooms = plan.senders().iter().map(|sender| plan.room_name(sender.client));
+    let sender = |(outlet, room): (_, Option<String>)| Sender {
+        outlet,
+        room: room.unwrap_or_default(),
+        rest: false,
         waiting: VecDeque::new(),
         closed: false,
     };
@@ -64,8 +82,9 @@ pub(crate) fn send_all(
         plan,
         shared,
         start_ns,
-        senders: streams.into_iter().map(sender).collect(),
+        senders: outlets.into_iter().zip(rooms).map(sender).collect(),
         text: Vec::new(),
+        line: Vec::new(),
         sent: Sent { lag: Durations::new(), deferred: 0, unsent: 0 },
     };
     for due in plan.schedule() {
@@ -134,15 +153,17 @@ impl Sending<'_> {
 
     /// Writes what a sender has until its socket is full, or one line past the instant.
     fn flush(&mut self, sender: usize, instant_ns: u64) {
-        let Self { plan, shared, start_ns, senders, text, .. } = self;
+        let Self { plan, shared, start_ns, senders, text, line, .. } = self;
         let sender = &mut senders[sender];
-        while sender.finish_line()
+        sender.send_rest();
+        while !sender.rest
+            && !sender.closed
             && let Some(due) = sender.waiting.front()
         {
             let sent_ns = now_ns();
             let of_sender = plan.sender(due.sender).expect("it is in the schedule");
-            let line = plan.line(of_sender, due.seq).expect("it is in the schedule");
-            shared.written.set(line.index, sent_ns);
+            let index = plan.line(of_sender, due.seq).expect("it is in the schedule").index;
+            shared.written.set(index, sent_ns);
             let header = Header {
                 run: plan.scenario.run,
                 sender: due.sender,
@@ -152,10 +173,9 @@ impl Sending<'_> {
             };
             text.clear();
             write_text(text, header, due.size);
-            sender.line.clear();
-            plan.scenario.protocol.say(&mut sender.line, text);
-            sender.taken = 0;
-            if !sender.begin_line() || sent_ns >= instant_ns {
+            line.clear();
+            plan.scenario.protocol.say(line, &sender.room, text);
+            if !sender.begin(line) || sent_ns >= instant_ns {
                 return;
             }
         }
@@ -164,41 +184,73 @@ impl Sending<'_> {
 
 impl Sender {
     fn is_idle(&self) -> bool {
-        self.closed || (self.line.len() == self.taken && self.waiting.is_empty())
+        self.closed || (!self.rest && self.waiting.is_empty())
     }
 
-    /// Writes the rest of a line that was begun. False if not all of it went.
-    fn finish_line(&mut self) -> bool {
-        if self.taken < self.line.len() {
-            self.taken += self.write();
+    fn send_rest(&mut self) {
+        if self.rest && !self.closed {
+            let sent = self.outlet.send(b"");
+            self.rest = matches!(sent, Ok(false));
+            self.closed = sent.is_err();
         }
-        self.taken == self.line.len() && !self.closed
     }
 
-    /// Writes a new line, the first that waits. False if nothing of it went: it will have another
-    /// stamp when it goes.
-    fn begin_line(&mut self) -> bool {
-        self.taken = self.write();
-        let begun = self.taken > 0;
+    /// Writes the first line that waits. False if nothing of it went: it will have another stamp
+    /// when it goes.
+    fn begin(&mut self, line: &[u8]) -> bool {
+        let taken = self.outlet.offer(line);
+        self.closed = taken.is_err();
+        self.rest = matches!(taken, Ok(Taken::Partly));
+        let begun = matches!(taken, Ok(Taken::Whole | Taken::Partly));
         if begun {
             self.waiting.pop_front();
-        } else {
-            self.line.clear();
         }
         begun
     }
+}
 
-    /// How many bytes of the line the kernel took.
-    fn write(&mut self) -> usize {
+impl Outlet {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, pending: Mutex::default() }
+    }
+
+    /// Writes what was kept and then this; keeps what the kernel does not take. True if nothing is
+    /// kept.
+    pub(crate) fn send(&self, bytes: &[u8]) -> std::io::Result<bool> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = if self.write_pending(&mut pending)? { self.write(bytes)? } else { 0 };
+        pending.extend_from_slice(&bytes[taken..]);
+        Ok(pending.is_empty())
+    }
+
+    /// The same, but keeps nothing of what the kernel takes no part of.
+    fn offer(&self, bytes: &[u8]) -> std::io::Result<Taken> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        let taken = if self.write_pending(&mut pending)? { self.write(bytes)? } else { 0 };
+        if taken == 0 {
+            return Ok(Taken::Not);
+        }
+        pending.extend_from_slice(&bytes[taken..]);
+        Ok(if pending.is_empty() { Taken::Whole } else { Taken::Partly })
+    }
+
+    /// True if nothing is left of it.
+    fn write_pending(&self, pending: &mut Vec<u8>) -> std::io::Result<bool> {
+        let taken = self.write(pending)?;
+        pending.drain(..taken);
+        Ok(pending.is_empty())
+    }
+
+    /// How many bytes the kernel took.
+    fn write(&self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         loop {
-            match (&*self.stream).write(&self.line[self.taken..]) {
-                Ok(taken) => return taken,
+            match (&self.stream).write(bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
-                Err(_) => {
-                    self.closed = true;
-                    return 0;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+                result => return result,
             }
         }
     }
@@ -211,7 +263,7 @@ fn wait_writable<'a>(
     ready: &mut Vec<usize>,
 ) {
     let (indexes, mut fds): (Vec<_>, Vec<_>) = senders
-        .map(|(index, sender)| (index, PollFd::new(&*sender.stream, PollFlags::OUT)))
+        .map(|(index, sender)| (index, PollFd::new(&sender.outlet.stream, PollFlags::OUT)))
         .unzip();
     if fds.is_empty() {
         return;

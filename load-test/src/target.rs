@@ -1,7 +1,8 @@
 //! The server that a command drives: one that runs already, or one that is started for it.
 
-use crate::Failure;
+use crate::protocol::Protocol;
 use crate::server::{Server, Watch, locate, pin, version};
+use crate::{Failure, usage};
 use clap::Args;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -42,21 +43,28 @@ pub(crate) struct Target {
 
 impl TargetArguments {
     /// Starts the server if need be, then binds this process to its cores.
-    pub(crate) fn open(&self) -> Result<Target, Failure> {
+    pub(crate) fn open(&self, protocol: Protocol) -> Result<Target, Failure> {
         let target = match self.target {
             Some(addr) => {
                 let watch = self.server_pid.map(Watch::new).transpose()?;
                 Target { addr, watch, server: None }
             }
-            None => self.start()?,
+            None => self.start(protocol)?,
         };
         pin(&self.pin)?;
         Ok(target)
     }
 
-    fn start(&self) -> Result<Target, Failure> {
+    fn start(&self, protocol: Protocol) -> Result<Target, Failure> {
+        if !protocol.is_chatd() {
+            let name = protocol.name();
+            return Err(usage(format!(
+                "chatd does not speak {name}: name a server that does with --target HOST:PORT"
+            )));
+        }
         let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
-        let server = Server::start_chatd(&program, self.workers, &[], self.pin_server.as_slice())?;
+        let cpus = self.pin_server.as_slice();
+        let server = Server::start_chatd(&program, protocol, self.workers, &[], cpus)?;
         let watch = Watch::new(server.pid())?.with_version(version(&program));
         Ok(Target { addr: server.addr(), watch: Some(watch), server: Some(server) })
     }

@@ -5,13 +5,13 @@ use crate::clock::{duration_ns, now_ns};
 use crate::limits::{
     CLIENTS_PER_ADDRESS_MAX, CLIENTS_PER_BOUND_ADDRESS_MAX, EVENTS_MAX, LAG_BUFFER, SEND_BUFFER,
 };
-use crate::scenario::Conduct;
+use crate::scenario::{Conduct, Scenario};
+use crate::send::Outlet;
 use crate::{Failure, failed};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
 use socket2::{Domain, Protocol, Socket, Type};
-use std::io::Write;
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 
@@ -90,18 +90,36 @@ impl Receiver {
             }
             _ => {}
         }
+        let speaks_first = self.plan.scenario.protocol.speaks_first();
+        let writable = speaks_first.then_some(Interest::WRITABLE);
+        let interest = writable.map_or(Interest::READABLE, |other| Interest::READABLE | other);
         let registry = self.poll.registry();
-        registry.register(&mut SourceFd(&socket.as_raw_fd()), Token(index), Interest::READABLE)?;
+        registry.register(&mut SourceFd(&socket.as_raw_fd()), Token(index), interest)?;
         Ok(Client {
-            stream: Arc::new(socket.into()),
+            outlet: Arc::new(Outlet::new(socket.into())),
             decoder: self.plan.scenario.protocol.decoder(),
             conduct,
-            phase: Phase::Connecting,
+            phase: if speaks_first { Phase::Silent } else { Phase::Connecting },
             closed: false,
             asked_ns,
             joined_ns: 0,
             said: Vec::new(),
         })
+    }
+
+    /// The connection is there.
+    pub(super) fn say_hello(&mut self, index: usize) -> Result<(), Failure> {
+        let mut words = Vec::new();
+        let Scenario { protocol, run, .. } = self.plan.scenario;
+        protocol.hello(&mut words, run, self.number(index));
+        let client = &mut self.clients[index];
+        client.phase = Phase::Connecting;
+        let mut source = SourceFd(&client.outlet.stream.as_raw_fd());
+        let registry = self.poll.registry();
+        registry
+            .reregister(&mut source, Token(index), Interest::READABLE)
+            .map_err(|error| failed("epoll", &error))?;
+        self.ask(index, &words)
     }
 
     /// A client was let in: it asks for its room, or is where it should be.
@@ -118,11 +136,10 @@ impl Receiver {
         self.ask(index, &words)
     }
 
-    /// A request fits the empty socket of one who says nothing else; if the connection is closed,
-    /// reading tells.
+    /// What cannot be sent need not be: the reading finds the connection's end.
     pub(super) fn ask(&mut self, index: usize, words: &[u8]) -> Result<(), Failure> {
-        match (&*self.clients[index].stream).write_all(words) {
-            Err(error) if !self.connected => Err(failed("joining a room", &error)),
+        match self.clients[index].outlet.send(words) {
+            Err(error) if !self.connected => Err(failed("the first words", &error)),
             _ => Ok(()),
         }
     }
@@ -151,13 +168,13 @@ impl Receiver {
         Some(Ipv4Addr::from_bits(first.to_bits() + offset))
     }
 
-    fn senders(&self) -> Vec<(u32, Arc<TcpStream>)> {
+    fn senders(&self) -> Vec<(u32, Arc<Outlet>)> {
         let threads = self.plan.scenario.threads;
         let mine = |client: u32| client as usize % threads == self.thread;
-        let stream = |client: u32| Arc::clone(&self.clients[client as usize / threads].stream);
+        let outlet = |client: u32| Arc::clone(&self.clients[client as usize / threads].outlet);
         let senders = (0..).zip(self.plan.senders());
         let senders = senders.filter(|(_, sender)| mine(sender.client));
-        senders.map(|(id, sender)| (id, stream(sender.client))).collect()
+        senders.map(|(id, sender)| (id, outlet(sender.client))).collect()
     }
 }
 

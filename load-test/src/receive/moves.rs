@@ -114,14 +114,15 @@ impl Receiver {
             return Ok(());
         }
         let mut words = Vec::new();
-        let leaves = self.plan.scenario.protocol.leave(&mut words);
+        let room = self.plan.room_name(self.number(index));
+        let leaves = room.is_some_and(|room| self.plan.scenario.protocol.leave(&mut words, &room));
         let now_ns = now_ns();
         self.clients[index].asked_ns = now_ns;
         if leaves {
             self.clients[index].phase = Phase::Leaving;
             return self.ask(index, &words);
         }
-        let stream = &self.clients[index].stream;
+        let stream = &self.clients[index].outlet.stream;
         // Either fails only if the server has closed the connection just now.
         let _closed = self.poll.registry().deregister(&mut SourceFd(&stream.as_raw_fd()));
         let _closed = stream.shutdown(Shutdown::Both);
