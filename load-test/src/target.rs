@@ -1,7 +1,8 @@
 //! The server that a command drives: one that runs already, or one that is started for it.
 
-use crate::Failure;
+use crate::limits::WORKERS_MAX;
 use crate::server::{Server, Watch, locate, pin, version};
+use crate::{Failure, usage};
 use clap::Args;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
@@ -22,6 +23,7 @@ pub(crate) struct TargetArguments {
     server: Option<PathBuf>,
     /// Workers of the server it starts
     #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX))]
     workers: u32,
     /// The core of the server it starts
     #[arg(long, value_name = "CPU")]
@@ -45,7 +47,7 @@ impl TargetArguments {
     pub(crate) fn open(&self) -> Result<Target, Failure> {
         let target = match self.target {
             Some(addr) => {
-                let watch = self.server_pid.map(Watch::new).transpose()?;
+                let watch = self.server_pid.map(watch).transpose()?;
                 Target { addr, watch, server: None }
             }
             None => self.start()?,
@@ -55,7 +57,16 @@ impl TargetArguments {
     }
 
     fn start(&self) -> Result<Target, Failure> {
-        let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
+        let program = match &self.server {
+            Some(program) if !program.is_file() => {
+                return Err(usage(format!(
+                    "--server {}: there is no such file",
+                    program.display()
+                )));
+            }
+            Some(program) => program.clone(),
+            None => locate("chatd")?,
+        };
         let server = Server::start_chatd(&program, self.workers, &[], self.pin_server.as_slice())?;
         let watch = Watch::new(server.pid())?.with_version(version(&program));
         Ok(Target { addr: server.addr(), watch: Some(watch), server: Some(server) })
@@ -67,6 +78,10 @@ impl Target {
     pub(crate) fn close(self) -> Result<(), Failure> {
         self.server.map_or(Ok(()), Server::stop)
     }
+}
+
+fn watch(pid: u32) -> Result<Watch, Failure> {
+    Watch::new(pid).map_err(|why| usage(format!("--server-pid {pid}: {why}")))
 }
 
 /// An address, or a name that is looked up, with a port.
