@@ -4,7 +4,7 @@ use crate::children::{self, Barrier};
 use crate::options::{check_writable, say, write_json};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
-use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
+use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -98,7 +98,9 @@ impl RunArguments {
             }
             say(&describe(&scenario, target.addr))?;
         }
-        let session = Session::connect(scenario, target.addr)?;
+        let silent = self.output.quiet || self.barrier;
+        let progress = if silent { Progress::silent() } else { Progress::shown() };
+        let session = Session::connect_showing(scenario, target.addr, progress)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
         let mut report = session.measure(target.watch.as_ref())?;
         report.hold(&self.output.slo);

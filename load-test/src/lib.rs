@@ -21,6 +21,7 @@ pub mod limits;
 mod machine;
 mod options;
 mod outcome;
+mod progress;
 mod protocol;
 mod receive;
 pub mod report;
@@ -38,6 +39,7 @@ mod verdict;
 mod wire;
 
 pub use audit::Totals;
+pub use progress::Progress;
 pub use protocol::Protocol;
 pub use report::{Report, Verdict};
 pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};

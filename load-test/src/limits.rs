@@ -93,3 +93,7 @@ pub(crate) const JITTER_FLOOR_US: f64 = 5000.0;
 /// The share of the latency that late wake-ups may be. More than for lines, which are known to have
 /// been late; that a read was is likely.
 pub(crate) const JITTER_SHARE_MAX: f64 = 0.5;
+/// Between two lines that tell how far a run is, where there is no terminal.
+pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at how many clients are connected: what an eye takes for steady.
+pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);

@@ -3,9 +3,10 @@
 //! at the server between the steps.
 
 use crate::clock::{self, duration_ns, now_ns, sleep_until};
-use crate::limits::{DESCRIPTORS_SPARE, START_DELAY};
+use crate::limits::{CONNECTING_INTERVAL, DESCRIPTORS_SPARE, START_DELAY};
 use crate::machine::{Others, machine};
 use crate::outcome::Findings;
+use crate::progress::Progress;
 use crate::receive::{Ready, Received, Receiver, WAKER};
 use crate::report::Report;
 use crate::scenario::{Plan, Scenario};
@@ -21,11 +22,12 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
 /// All clients connected and welcome.
 pub struct Session {
+    progress: Arc<Progress>,
     target: SocketAddr,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
@@ -67,16 +69,25 @@ impl Shared {
 impl Session {
     /// Connects all clients of the scenario and waits until each is in its room.
     pub fn connect(scenario: Scenario, target: SocketAddr) -> Result<Self, Failure> {
+        Self::connect_showing(scenario, target, Progress::silent())
+    }
+
+    /// The same, telling how far it is.
+    pub fn connect_showing(
+        scenario: Scenario,
+        target: SocketAddr,
+        progress: Progress,
+    ) -> Result<Self, Failure> {
         let plan = Plan::new(scenario)?;
         raise_descriptor_limit(u64::from(plan.client_count))?;
         let begun_ns = now_ns();
-        let mut session = Self::start(plan, target)?;
+        let mut session = Self::start(plan, target, progress)?;
         let (ready_sender, ready) = channel();
         session.spawn(target, &ready_sender)?;
         drop(ready_sender);
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
-            let ready = ready.recv().map_err(|error| failed("a receiving thread", &error))?;
+            let ready = session.await_ready(&ready)?;
             let Ready { connect, senders: mine } = ready?;
             session.connect.add(&connect);
             senders.extend(mine);
@@ -103,6 +114,7 @@ impl Session {
             let senders = std::mem::take(&mut self.senders);
             threads::start("send".into(), move || send_all(&plan, &shared, senders, start_ns))?
         };
+        self.progress.warming_up();
         sleep_until(begin_ns);
         let started_at = clock::utc();
         let (others, before) = (Others::new()?, Snapshot::now());
@@ -110,8 +122,10 @@ impl Session {
         let jitter = threads::start("jitter".into(), move || jitter::measure(&over))?;
         let (looking_over, over) = channel();
         let looking = {
-            let (shared, watch) = (Arc::clone(&self.shared), watch.cloned());
-            threads::start("look".into(), move || shared.timeline.look(watch.as_ref(), &over))?
+            let (shared, progress) = (Arc::clone(&self.shared), Arc::clone(&self.progress));
+            let watch = watch.cloned();
+            let look = move || shared.timeline.look(watch.as_ref(), &progress, &over);
+            threads::start("look".into(), look)?
         };
 
         let (sent, ended) = join(sending)?;
@@ -127,6 +141,7 @@ impl Session {
         threads.push(ended);
         let (looks, ended) = join(looking)?;
         threads.push(ended);
+        self.progress.end();
         let findings = Findings {
             plan: &self.plan,
             target: self.target,
@@ -146,7 +161,20 @@ impl Session {
         findings.report()
     }
 
-    fn start(plan: Plan, target: SocketAddr) -> Result<Self, Failure> {
+    fn await_ready<T>(&self, ready: &mpsc::Receiver<T>) -> Result<T, Failure> {
+        loop {
+            match ready.recv_timeout(CONNECTING_INTERVAL) {
+                Ok(ready) => return Ok(ready),
+                Err(RecvTimeoutError::Timeout) => {
+                    let connected = self.shared.timeline.clients.load(Ordering::Relaxed);
+                    self.progress.connecting(connected.into(), self.plan.client_count.into());
+                }
+                Err(error) => return Err(failed("a receiving thread", &error)),
+            }
+        }
+    }
+
+    fn start(plan: Plan, target: SocketAddr, progress: Progress) -> Result<Self, Failure> {
         if target.port() == 0 {
             return Err(usage("--target needs a port".into()));
         }
@@ -158,6 +186,7 @@ impl Session {
             wakers: Vec::new(),
         };
         Ok(Self {
+            progress: Arc::new(progress),
             target,
             plan: Arc::new(plan),
             shared: Arc::new(shared),

@@ -2,6 +2,7 @@
 //! report, each value the most it may be.
 
 use crate::report::{Percentiles, Report, SloRow, Spread};
+use crate::summary::{count, time};
 
 /// A bound on a figure.
 #[derive(Clone, Debug, PartialEq)]
@@ -124,6 +125,15 @@ impl Unit {
             Self::Bytes => format!("{name} is in bytes: {name}=300, {name}=300kB or {name}=3MB"),
             Self::Plain => format!("{name} is a number without a unit: {name}=0"),
         }
+    }
+}
+
+/// A value of that figure as people read it.
+pub(crate) fn shown(name: &str, value: f64) -> String {
+    match unit(name) {
+        Some(Unit::Time) => time(value),
+        _ if value.fract() == 0.0 => count(value),
+        _ => format!("{value:.3}"),
     }
 }
 
