@@ -91,7 +91,7 @@ impl RunArguments {
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let barrier = self.barrier.then(Barrier::new);
-        let target = self.target.open()?;
+        let target = self.target.open(scenario.protocol)?;
         if self.output.speaks() {
             if self.scenario.is_named() {
                 say(&format_args!("load-test {}", scenario.options()))?;

@@ -9,6 +9,12 @@ pub(crate) const READ_LEN: usize = 64 * 1024;
 pub(crate) const LINE_LEN_MAX: usize = 4096;
 /// The longest text sent, in bytes: chatd refuses longer lines.
 pub const TEXT_LEN_MAX: usize = 1024;
+/// The same for IRC: a line is at most 512 bytes with its end, and carries its author's name, user
+/// and host, the command and the room before the text.
+pub(crate) const IRC_TEXT_LEN_MAX: usize = 350;
+/// A frame without its end, in bytes; of longer ones nothing is believed. NATS introduces itself
+/// with some 600.
+pub(crate) const FRAME_LEN_MAX: usize = 64 * 1024;
 
 /// Clients of one process: the descriptors of `RLIMIT_NOFILE` bound it further.
 pub(crate) const CLIENTS_MAX: u32 = 1_000_000;

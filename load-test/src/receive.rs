@@ -10,7 +10,8 @@ use crate::audit::{Audit, Faults, Totals, Where};
 use crate::clock::now_ns;
 use crate::limits::{CLIENTS_PER_ADDRESS_MAX, CLIENTS_PER_BOUND_ADDRESS_MAX, EVENTS_MAX, READ_LEN};
 use crate::protocol::{Decoder, Item};
-use crate::scenario::Plan;
+use crate::scenario::{Plan, Scenario};
+use crate::send::Outlet;
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
 use crate::timeline::Arrivals;
@@ -21,8 +22,8 @@ use mio::unix::SourceFd;
 use mio::{Events, Interest, Poll, Token};
 use socket2::{Domain, Protocol as Transport, Socket, Type};
 use std::collections::HashMap;
-use std::io::{ErrorKind, Read, Write};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpStream};
+use std::io::{ErrorKind, Read};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -39,7 +40,7 @@ pub(crate) struct Received {
     /// By the client's number in the plan.
     pub(crate) faults: HashMap<Where, Faults>,
     /// The connections, so that none ends before all threads are done.
-    pub(crate) _streams: Vec<Arc<TcpStream>>,
+    pub(crate) _outlets: Vec<Arc<Outlet>>,
 }
 
 /// What the thread tells when all its clients are welcome.
@@ -47,7 +48,7 @@ pub(crate) struct Ready {
     /// From connect to the welcome, or to the answer of those who ask for a room.
     pub(crate) connect: Durations,
     /// The sockets of those who send, with the sender's id.
-    pub(crate) senders: Vec<(u32, Arc<TcpStream>)>,
+    pub(crate) senders: Vec<(u32, Arc<Outlet>)>,
 }
 
 /// A thread's part of the clients: every `threads`th, from `thread` on.
@@ -68,11 +69,13 @@ pub(crate) struct Receiver {
     /// Deliveries still to come.
     awaited: u64,
     deliveries: Vec<Deliveries>,
+    /// What a client says comes back to it: no delivery, and no fault.
+    hears_itself: bool,
     arrivals: Arrivals,
 }
 
 struct Client {
-    stream: Arc<TcpStream>,
+    outlet: Arc<Outlet>,
     phase: Phase,
     decoder: Decoder,
     connect_ns: u64,
@@ -80,6 +83,8 @@ struct Client {
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
+    /// It is to speak first, and is not connected yet.
+    Silent,
     /// It has not been let in.
     Connecting,
     /// It has asked for its room and has had no answer.
@@ -104,6 +109,7 @@ impl Receiver {
             audit: Audit::new(clients().map(|client| plan.senders_heard(client))),
             share: clients().count(),
             deliveries: vec![Deliveries::new(); plan.scenario.groups.len()],
+            hears_itself: plan.scenario.protocol.hears_itself(),
             arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
             target,
             thread,
@@ -200,10 +206,13 @@ impl Receiver {
         }
         let token = Token(self.clients.len());
         let registry = self.poll.registry();
-        registry.register(&mut SourceFd(&socket.as_raw_fd()), token, Interest::READABLE)?;
+        let speaks_first = self.plan.scenario.protocol.speaks_first();
+        let writable = speaks_first.then_some(Interest::WRITABLE);
+        let interest = writable.map_or(Interest::READABLE, |other| Interest::READABLE | other);
+        registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)?;
         self.clients.push(Client {
-            stream: Arc::new(socket.into()),
-            phase: Phase::Connecting,
+            outlet: Arc::new(Outlet::new(socket.into())),
+            phase: if speaks_first { Phase::Silent } else { Phase::Connecting },
             decoder: self.plan.scenario.protocol.decoder(),
             connect_ns,
         });
@@ -239,6 +248,10 @@ impl Receiver {
             WAKER => return Ok(()),
             Token(index) => index,
         };
+        let speaks = self.clients[index].phase == Phase::Silent;
+        if speaks && event.is_writable() && !event.is_error() {
+            self.say_hello(index).map_err(|error| failed("the first words", &error))?;
+        }
         let to_the_end = event.is_read_closed() || event.is_error();
         // Taken out for the time of the call, so that lines can be handed to `self`.
         let mut buffer = std::mem::take(&mut self.buffer);
@@ -247,9 +260,20 @@ impl Receiver {
         result
     }
 
+    fn say_hello(&mut self, index: usize) -> std::io::Result<()> {
+        let mut words = Vec::new();
+        let Scenario { protocol, run, .. } = self.plan.scenario;
+        protocol.hello(&mut words, run, self.number(index));
+        let client = &mut self.clients[index];
+        client.phase = Phase::Connecting;
+        client.outlet.send(&words)?;
+        let mut source = SourceFd(&client.outlet.stream.as_raw_fd());
+        self.poll.registry().reregister(&mut source, Token(index), Interest::READABLE)
+    }
+
     fn read(&mut self, index: usize, buffer: &mut [u8], to_the_end: bool) -> Result<(), Failure> {
         while self.clients[index].phase != Phase::Closed {
-            match (&*self.clients[index].stream).read(buffer) {
+            match (&self.clients[index].outlet.stream).read(buffer) {
                 Ok(0) => return self.on_closed(index, "the server closed the connection"),
                 Ok(len) => {
                     self.on_bytes(index, &buffer[..len])?;
@@ -274,12 +298,31 @@ impl Receiver {
         decoder.feed(bytes, |item| {
             if self.clients[index].phase == Phase::Ready {
                 self.on_item(index, item, now_ns);
-            } else if result.is_ok() && item == Item::Done {
-                result = self.on_welcome(index, now_ns);
+            } else if result.is_ok() {
+                result = self.on_early_item(index, item, now_ns);
             }
         });
         self.clients[index].decoder = decoder;
         result
+    }
+
+    /// Something came for a client that is not yet where it should be.
+    fn on_early_item(&mut self, index: usize, item: Item<'_>, now_ns: u64) -> Result<(), Failure> {
+        match item {
+            Item::Done => return self.on_welcome(index, now_ns),
+            Item::Refused(why) => {
+                let (client, why) = (self.number(index), String::from_utf8_lossy(why));
+                return Err(Failure::Run(format!("client {client} was refused: {why}")));
+            }
+            Item::Answer(words) => self.answer(index, words),
+            Item::Text(_) | Item::Corrupted | Item::Notice(_) => {}
+        }
+        Ok(())
+    }
+
+    /// What cannot be sent any more need not be: the reading will find the connection's end.
+    fn answer(&self, index: usize, words: &[u8]) {
+        let _closed = self.clients[index].outlet.send(words);
     }
 
     /// A client was let in, or is in the room it asked for.
@@ -291,8 +334,8 @@ impl Receiver {
                 client.phase = Phase::Joining;
                 let mut words = Vec::new();
                 self.plan.scenario.protocol.enter(&mut words, &room);
-                let asked = (&*client.stream).write_all(&words);
-                return asked.map_err(|error| failed("joining a room", &error));
+                let asked = client.outlet.send(&words);
+                return asked.map(|_| ()).map_err(|error| failed("joining a room", &error));
             }
             _ => {
                 client.phase = Phase::Ready;
@@ -308,7 +351,8 @@ impl Receiver {
         let parsed = match item {
             Item::Text(text) => parse(text),
             Item::Corrupted => Parsed::Corrupted,
-            Item::Done | Item::Notice(_) => return,
+            Item::Answer(words) => return self.answer(index, words),
+            Item::Done | Item::Refused(_) | Item::Notice(_) => return,
         };
         let header = match parsed {
             Parsed::Line(header) => header,
@@ -320,6 +364,10 @@ impl Receiver {
         };
         let client = self.number(index);
         let sender = self.plan.sender(header.sender).copied();
+        let own = sender.is_some_and(|sender| sender.client == client);
+        if own && header.run == self.plan.scenario.run && self.hears_itself {
+            return;
+        }
         let ours = sender.filter(|sender| {
             header.run == self.plan.scenario.run
                 && sender.client != client
@@ -381,17 +429,17 @@ impl Receiver {
             deliveries,
             totals,
             faults: faults.into_iter().map(global).collect(),
-            _streams: clients.into_iter().map(|client| client.stream).collect(),
+            _outlets: clients.into_iter().map(|client| client.outlet).collect(),
         }
     }
 
-    fn senders(&self) -> Vec<(u32, Arc<TcpStream>)> {
+    fn senders(&self) -> Vec<(u32, Arc<Outlet>)> {
         let threads = self.plan.scenario.threads;
         let mine = |client: u32| client as usize % threads == self.thread;
-        let stream = |client: u32| Arc::clone(&self.clients[client as usize / threads].stream);
+        let outlet = |client: u32| Arc::clone(&self.clients[client as usize / threads].outlet);
         let senders = (0..).zip(self.plan.senders());
         let senders = senders.filter(|(_, sender)| mine(sender.client));
-        senders.map(|(id, sender)| (id, stream(sender.client))).collect()
+        senders.map(|(id, sender)| (id, outlet(sender.client))).collect()
     }
 
     /// The client's number in the plan.

@@ -155,7 +155,15 @@ impl Scenario {
         let in_lobby = self.groups.iter().filter(|group| group.rooms == 0).count();
         need(in_lobby <= 1, "only one group can stay in the lobby: --rooms 1 for the others")?;
         let one_room = self.groups.len() == 1 && self.groups[0].rooms <= 1;
-        need(one_room || self.protocol.has_rooms(), "the floor has one room: --rooms 1")
+        if !one_room && !self.protocol.has_rooms() {
+            return Err(format!("{} has one room: --rooms 1", self.protocol.name()));
+        }
+        let text_len_max = self.protocol.text_len_max();
+        if self.groups.iter().any(|group| group.size.bounds().1 > text_len_max) {
+            let name = self.protocol.name();
+            return Err(format!("--size: {name} takes at most {text_len_max} bytes"));
+        }
+        Ok(())
     }
 
     /// Says of which group something is said, if there are several.

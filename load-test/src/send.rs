@@ -10,7 +10,7 @@ use crate::wire::{Header, write_text};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// What the sending thread saw.
 pub(crate) struct Sent {
@@ -22,23 +22,34 @@ pub(crate) struct Sent {
     pub(crate) unsent: u64,
 }
 
-struct Sender {
-    stream: Arc<TcpStream>,
+/// The writing half of a connection, for the thread that sends and the one that reads, which has
+/// answers to write: what the one began, the other must not cut in two.
+pub(crate) struct Outlet {
+    pub(crate) stream: TcpStream,
     /// Bytes the kernel has not taken yet; the lines of the scenario bound it.
-    pending: Vec<u8>,
+    pending: Mutex<Vec<u8>>,
+}
+
+struct Sender {
+    outlet: Arc<Outlet>,
+    room: String,
+    /// Of the last line a part was kept.
+    waits: bool,
     closed: bool,
 }
 
-/// Sends the whole schedule, then tells the receivers until when to wait. `streams` has one socket
-/// per sender, in the order of their ids.
+/// Sends the whole schedule, then tells the receivers until when to wait. `outlets` has one for
+/// each sender, in the order of their ids.
 pub(crate) fn send_all(
     plan: &Plan,
     shared: &Shared,
-    streams: Vec<Arc<TcpStream>>,
+    outlets: Vec<Arc<Outlet>>,
     start_ns: u64,
 ) -> Sent {
-    let sender = |stream| Sender { stream, pending: Vec::new(), closed: false };
-    let mut senders: Vec<_> = streams.into_iter().map(sender).collect();
+    let rooms = plan.senders().iter().map(|sender| plan.room_name(sender.client));
+    let rooms = rooms.map(Option::unwrap_or_default);
+    let sender = |(outlet, room)| Sender { outlet, room, waits: false, closed: false };
+    let mut senders: Vec<_> = outlets.into_iter().zip(rooms).map(sender).collect();
     let mut sent = Sent { lag: Durations::new(), deferred: 0, unsent: 0 };
     let (mut text, mut line) = (Vec::new(), Vec::new());
     for due in plan.schedule() {
@@ -54,7 +65,7 @@ pub(crate) fn send_all(
         text.clear();
         write_text(&mut text, header(plan, due, intended_ns, sent_ns), due.size);
         line.clear();
-        plan.scenario.protocol.say(&mut line, &text);
+        plan.scenario.protocol.say(&mut line, &sender.room, &text);
         sender.send(&line, &mut sent.deferred);
         if due.measured {
             sent.lag.record(sent_ns.saturating_sub(intended_ns));
@@ -74,46 +85,60 @@ fn header(plan: &Plan, due: Due, intended_ns: u64, sent_ns: u64) -> Header {
     Header { run: plan.scenario.run, sender: due.sender, seq: due.seq, intended_ns, sent_ns }
 }
 
-impl Sender {
-    fn send(&mut self, line: &[u8], deferred: &mut u64) {
-        let taken = if self.pending.is_empty() { self.write(line) } else { 0 };
-        if taken < line.len() && !self.closed {
-            *deferred += 1;
-            self.pending.extend_from_slice(&line[taken..]);
+impl Outlet {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        Self { stream, pending: Mutex::default() }
+    }
+
+    /// Writes what was kept and then this; keeps what the kernel does not take. True if nothing is
+    /// kept.
+    pub(crate) fn send(&self, bytes: &[u8]) -> std::io::Result<bool> {
+        let mut pending = self.pending.lock().unwrap_or_else(PoisonError::into_inner);
+        if !pending.is_empty() {
+            let taken = self.write(&pending)?;
+            pending.drain(..taken);
         }
-    }
-
-    fn waits(&self) -> bool {
-        !self.pending.is_empty() && !self.closed
-    }
-
-    fn flush(&mut self) {
-        let pending = std::mem::take(&mut self.pending);
-        let taken = self.write(&pending);
-        self.pending = pending;
-        self.pending.drain(..taken);
+        let taken = if pending.is_empty() { self.write(bytes)? } else { 0 };
+        pending.extend_from_slice(&bytes[taken..]);
+        Ok(pending.is_empty())
     }
 
     /// How many bytes the kernel took.
-    fn write(&mut self, bytes: &[u8]) -> usize {
+    fn write(&self, bytes: &[u8]) -> std::io::Result<usize> {
+        if bytes.is_empty() {
+            return Ok(0);
+        }
         loop {
-            match (&*self.stream).write(bytes) {
-                Ok(taken) => return taken,
+            match (&self.stream).write(bytes) {
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => return 0,
-                Err(_) => {
-                    self.closed = true;
-                    return 0;
-                }
+                Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(0),
+                result => return result,
             }
         }
+    }
+}
+
+impl Sender {
+    fn send(&mut self, line: &[u8], deferred: &mut u64) {
+        self.pass_on(line);
+        *deferred += u64::from(self.waits);
+    }
+
+    fn flush(&mut self) {
+        self.pass_on(b"");
+    }
+
+    fn pass_on(&mut self, bytes: &[u8]) {
+        let sent = self.outlet.send(bytes);
+        self.waits = matches!(sent, Ok(false));
+        self.closed = sent.is_err();
     }
 }
 
 /// Writes what was kept, until nothing is or the instant comes.
 fn flush_until(senders: &mut [Sender], instant_ns: u64) {
     loop {
-        let mut waiting: Vec<_> = senders.iter_mut().filter(|sender| sender.waits()).collect();
+        let mut waiting: Vec<_> = senders.iter_mut().filter(|sender| sender.waits).collect();
         let left_ns = instant_ns.saturating_sub(now_ns());
         if waiting.is_empty() || left_ns == 0 {
             return;
@@ -125,7 +150,7 @@ fn flush_until(senders: &mut [Sender], instant_ns: u64) {
 
 fn wait_writable(waiting: &[&mut Sender], timeout_ns: u64) {
     let mut fds: Vec<_> =
-        waiting.iter().map(|sender| PollFd::new(&*sender.stream, PollFlags::OUT)).collect();
+        waiting.iter().map(|sender| PollFd::new(&sender.outlet.stream, PollFlags::OUT)).collect();
     // An interrupted wait is only a shorter one.
     let _interrupted = poll(&mut fds, Some(&timespec(timeout_ns)));
 }

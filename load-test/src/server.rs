@@ -3,6 +3,7 @@
 
 use crate::children::Offspring;
 use crate::limits::{LOG_LINES_MAX, LOOK_INTERVAL, SERVER_TIMEOUT};
+use crate::protocol::Protocol;
 use crate::{Failure, failed, usage};
 use rustix::process::Signal;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -51,15 +52,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts chatd on a port of its choice, with further options.
+    /// Starts chatd on a port of its choice, where it speaks `dialect`, with further options.
     pub fn start_chatd(
         program: &Path,
+        dialect: Protocol,
         workers: u32,
         options: &[&str],
         cpus: &[usize],
     ) -> Result<Self, Failure> {
-        let workers = workers.to_string();
-        let listen = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
+        let (place, workers) = (format!("{}://127.0.0.1:0", dialect.name()), workers.to_string());
+        let listen = ["--listen", &place, "--workers", &workers];
         let arguments = [&listen[..], options].concat();
         Self::start(program, &arguments, cpus)
     }

@@ -10,7 +10,7 @@ use crate::progress::Progress;
 use crate::receive::{Ready, Received, Receiver, WAKER};
 use crate::report::Report;
 use crate::scenario::{Plan, Scenario};
-use crate::send::send_all;
+use crate::send::{Outlet, send_all};
 use crate::server::Watch;
 use crate::stats::Durations;
 use crate::threads::{self, Ended, Snapshot};
@@ -19,7 +19,7 @@ use crate::verdict::RECEIVER_NAME;
 use crate::{Failure, failed, jitter, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, channel};
@@ -32,7 +32,7 @@ pub struct Session {
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<(Result<Received, Failure>, Ended)>>,
-    senders: Vec<Arc<TcpStream>>,
+    senders: Vec<Arc<Outlet>>,
     connect: Durations,
     connect_total_ns: u64,
 }
@@ -93,7 +93,7 @@ impl Session {
             senders.extend(mine);
         }
         senders.sort_unstable_by_key(|(id, _)| *id);
-        session.senders = senders.into_iter().map(|(_, stream)| stream).collect();
+        session.senders = senders.into_iter().map(|(_, outlet)| outlet).collect();
         session.connect_total_ns = now_ns() - begun_ns;
         Ok(session)
     }

@@ -1,6 +1,7 @@
 //! The server that a command drives: one that runs already, or one that is started for it.
 
 use crate::limits::WORKERS_MAX;
+use crate::protocol::Protocol;
 use crate::server::{Server, Watch, locate, pin, version};
 use crate::{Failure, usage};
 use clap::Args;
@@ -44,32 +45,38 @@ pub(crate) struct Target {
 
 impl TargetArguments {
     /// Starts the server if need be, then binds this process to its cores.
-    pub(crate) fn open(&self) -> Result<Target, Failure> {
+    pub(crate) fn open(&self, protocol: Protocol) -> Result<Target, Failure> {
         let target = match self.target {
             Some(addr) => {
                 let watch = self.server_pid.map(watch).transpose()?;
                 Target { addr, watch, server: None }
             }
-            None => self.start()?,
+            None => self.start(protocol)?,
         };
         pin(&self.pin)?;
         Ok(target)
     }
 
-    fn start(&self) -> Result<Target, Failure> {
-        let program = match &self.server {
-            Some(program) if !program.is_file() => {
-                return Err(usage(format!(
-                    "--server {}: there is no such file",
-                    program.display()
-                )));
-            }
-            Some(program) => program.clone(),
-            None => locate("chatd")?,
-        };
-        let server = Server::start_chatd(&program, self.workers, &[], self.pin_server.as_slice())?;
+    fn start(&self, protocol: Protocol) -> Result<Target, Failure> {
+        if !protocol.is_chatd() {
+            let name = protocol.name();
+            return Err(usage(format!(
+                "chatd does not speak {name}: name a server that does with --target HOST:PORT"
+            )));
+        }
+        let program = self.program()?;
+        let cpus = self.pin_server.as_slice();
+        let server = Server::start_chatd(&program, protocol, self.workers, &[], cpus)?;
         let watch = Watch::new(server.pid())?.with_version(version(&program));
         Ok(Target { addr: server.addr(), watch: Some(watch), server: Some(server) })
+    }
+
+    fn program(&self) -> Result<PathBuf, Failure> {
+        let Some(program) = &self.server else { return locate("chatd") };
+        if program.is_file() {
+            return Ok(program.clone());
+        }
+        Err(usage(format!("--server {}: there is no such file", program.display())))
     }
 }
 
