@@ -2,6 +2,7 @@
 
 use crate::children::{self, Barrier};
 use crate::options::{check_writable, say, write_json};
+use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
 use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, failed, slo};
@@ -31,6 +32,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Names the presets, what each is for and what it stands for
     List,
+    /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
+    Report(outputs::ReportArguments),
 }
 
 /// One run.
@@ -59,6 +62,8 @@ struct OutputArguments {
     /// Write the report there too; -: only the report, on standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Outputs,
     #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
     #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
     slo: Vec<Slo>,
@@ -74,6 +79,9 @@ impl Arguments {
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
+            Some(Command::Report(arguments)) => {
+                outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)
+            }
             None => self.run.execute().map(ExitCode::from),
         }
     }
@@ -113,7 +121,8 @@ impl RunArguments {
 impl OutputArguments {
     fn check(&self) -> Result<(), Failure> {
         let file = self.json.as_deref().filter(|path| *path != Path::new("-"));
-        file.map_or(Ok(()), check_writable)
+        file.map_or(Ok(()), check_writable)?;
+        self.files.check()
     }
 
     /// Whether anything but the JSON goes to the standard output.
@@ -125,7 +134,8 @@ impl OutputArguments {
         if self.speaks() {
             say(report)?;
         }
-        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))
+        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))?;
+        self.files.write(report)
     }
 }
 

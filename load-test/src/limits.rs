@@ -70,6 +70,16 @@ pub(crate) const LOG_LINES_MAX: usize = 20;
 pub(crate) const LATENCY_NS_MAX: u64 = 3600 * 1_000_000_000;
 /// Significant digits of a histogram: 0.1 %, at 0.3 MB each.
 pub(crate) const LATENCY_DIGITS: u8 = 3;
+
+/// Nines of the percentile axis: beyond 99.99999 % a run has too few samples to tell.
+pub(crate) const NINES_MAX: f64 = 7.0;
+/// Columns of the heat map: narrower ones could not be told apart on a screen. Longer runs put
+/// several seconds into one. About 1 kB each.
+pub(crate) const COLUMNS_MAX: usize = 360;
+/// Rows of a table of faults in the HTML report, 200 bytes each; the JSON has all.
+pub(crate) const FAULT_ROWS_DRAWN: usize = 100;
+/// Threads of the generator that the HTML report lists.
+pub(crate) const THREADS_DRAWN: usize = 16;
 /// Significant digits of the histograms of the timeline: 1 %, at 28 kB for each receiving thread
 /// and about 1 kB, packed, for each second and thread.
 pub(crate) const SECOND_DIGITS: u8 = 2;

@@ -107,6 +107,7 @@ fn impossible_servers_and_outputs_are_refused() {
         ("--workers 0", 2, "'--workers <N>'"),
         ("--target 127.0.0.1:1 --pin 1000", 2, "binding to the cores [1000]"),
         ("--json /nowhere/x.json", 2, "/nowhere/x.json: No such file"),
+        ("--html /nowhere/x.html", 2, "/nowhere/x.html: No such file"),
         ("--json /", 2, "/: Is a directory"),
         ("--slo p99=5", 2, "p99 is a time"),
         ("frobnicate", 2, "frobnicate"),

@@ -209,6 +209,7 @@ impl Peer {
             observers,
             rooms: config.rooms.clone(),
             clients_max: opened.clients as usize,
+            motd: !config.motd.is_empty(),
         };
         Ok(Self {
             id,
@@ -243,6 +244,7 @@ struct Control {
     running: usize,
     transcript: Option<Transcript>,
     sources: Sources,
+    motd: Arc<str>,
     confinement: Confinement,
     drain: Duration,
     /// When it stops waiting for the others; from the moment when it stops.
@@ -285,6 +287,7 @@ impl Control {
             running: 0,
             transcript,
             sources,
+            motd: Arc::clone(&config.motd),
             confinement: config.confinement,
             drain: config.drain,
             deadline: None,
@@ -318,6 +321,7 @@ impl Control {
                 bells: Arc::new(self.peer.bells.clone()),
                 stats: Arc::clone(&self.sources.workers[index]),
                 door: Arc::clone(door),
+                motd: Arc::clone(&self.motd),
                 config,
                 listeners,
             };

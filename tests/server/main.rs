@@ -29,6 +29,7 @@ mod limits;
 /// One test for each bug that was found, named by what went wrong.
 mod regression;
 /// Rooms, names, commands and their words.
+mod small_talk;
 mod talk;
 /// The transcript.
 mod transcript;

@@ -25,7 +25,7 @@ enum Step {
     Waits(u64),
 }
 
-const LINES: [&str; 22] = [
+const LINES: [&str; 34] = [
     "hello",
     "",
     "//",
@@ -48,6 +48,18 @@ const LINES: [&str; 22] = [
     "/msg 127.0.0.1:2 hi",
     "/quit",
     "/nonsense",
+    "/me waves",
+    "/topic a topic",
+    "/topic -",
+    "/topic",
+    "/away",
+    "/away for tea",
+    "/here",
+    "/reply hi",
+    "/whois plato",
+    "/whois 127.0.0.1:2",
+    "/help join",
+    "/motd",
 ];
 
 fn step() -> impl Strategy<Value = Step> {

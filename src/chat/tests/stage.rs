@@ -122,7 +122,7 @@ impl Stage {
 
     pub(super) fn with_observers(rooms: &[&str], observers: PeerSet) -> Self {
         let rooms = rooms.iter().map(|name| (*name).to_owned()).collect();
-        let config = Config { peer_count: 3, observers, rooms, clients_max: 16 };
+        let config = Config { peer_count: 3, observers, rooms, clients_max: 16, motd: false };
         let mut stage = Self {
             chat: Chat::new(config, RandomState::new()),
             wire: Wire::default(),
