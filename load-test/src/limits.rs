@@ -23,6 +23,8 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 /// Threads: more than the cores of any machine this was thought for.
 pub(crate) const THREADS_MAX: usize = 64;
+/// Workers of a server it starts: chatd's own bound.
+pub(crate) const WORKERS_MAX: i64 = 62;
 /// Lines due at one instant: more, and the last of them wait for the generator.
 pub(crate) const BURST_MAX: u32 = 10_000;
 /// Steps of a rate: more is a curve, which nobody reads out of a report.
