@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
-use crate::chat::CloseReason;
+use crate::chat::{CloseReason, Refusal};
 use crate::engine::stats::{BUCKETS_US, Counter, Durations, WorkerStats};
 use crate::hub::Hub;
 use crate::log::DroppedLines;
@@ -108,7 +108,12 @@ impl Sources {
             .encode_descriptor("chatd_hub_wait_seconds", help, None, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&waited, None)?;
         self.coalescing(encoder)?;
-        self.closed(encoder)?;
+        self.family(encoder, "chatd_closed", "Connections ended, by reason", |stats| {
+            CloseReason::ALL.iter().map(|reason| reason.word()).zip(&stats.closed)
+        })?;
+        self.family(encoder, "chatd_refused", "What clients were refused, by reason", |stats| {
+            Refusal::ALL.iter().map(|refusal| refusal.word()).zip(&stats.refused)
+        })?;
         self.turns(encoder)
     }
 
@@ -123,14 +128,26 @@ impl Sources {
             .encode_gauge(&mean)
     }
 
-    fn closed(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connections ended, by reason";
-        let mut family =
-            encoder.encode_descriptor("chatd_closed", help, None, MetricType::Counter)?;
-        for reason in CloseReason::ALL {
-            let of = |stats: &Arc<WorkerStats>| stats.closed[reason as usize].read();
-            let count: u64 = self.workers.iter().map(of).sum();
-            let labels = [("reason", reason.word())];
+    /// Totals that differ by a reason.
+    fn family<'a, I: Iterator<Item = (&'static str, &'a Counter)>>(
+        &'a self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        by_reason: impl Fn(&'a WorkerStats) -> I,
+    ) -> fmt::Result {
+        let mut sums: Vec<(&str, u64)> = Vec::new();
+        for stats in &self.workers {
+            for (place, (word, counter)) in by_reason(stats).enumerate() {
+                if place == sums.len() {
+                    sums.push((word, 0));
+                }
+                sums[place].1 += counter.read();
+            }
+        }
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (word, count) in sums {
+            let labels = [("reason", word)];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
@@ -214,6 +231,7 @@ pub(super) mod tests {
             observers: PeerSet::default(),
             rooms: Vec::new(),
             clients_max: 1,
+            motd: false,
         };
         Sources {
             workers,
@@ -232,6 +250,7 @@ pub(super) mod tests {
             connections,
             accepted,
             closed,
+            refused,
             accept_errors,
             accept_pauses,
             lines_in,
@@ -284,6 +303,11 @@ pub(super) mod tests {
             counter.set(value);
             lines.push(format!("{name} {}", value + 1_000));
         }
+        for (value, (refusal, counter)) in (300..).zip(Refusal::ALL.iter().zip(refused)) {
+            counter.set(value);
+            let word = refusal.word();
+            lines.push(format!("chatd_refused_total{{reason=\"{word}\"}} {}", value + 1_000));
+        }
         for (value, (reason, counter)) in (200..).zip(CloseReason::ALL.iter().zip(closed)) {
             counter.set(value);
             let word = reason.word();
@@ -303,11 +327,11 @@ pub(super) mod tests {
         (stats, lines)
     }
 
-    /// A second worker, whose numbers are all 1,000, but for the closed: these too.
+    /// A second worker, whose numbers are all 1,000, those by reason too.
     fn other() -> WorkerStats {
         let stats = WorkerStats::default();
         let numbers = TOTALS.iter().chain(&GAUGES).map(|(_, _, number)| number(&stats));
-        numbers.chain(&stats.closed).for_each(|counter| counter.set(1_000));
+        numbers.chain(&stats.closed).chain(&stats.refused).for_each(|counter| counter.set(1_000));
         stats
     }
 

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::chat::CloseReason;
+use crate::chat::{CloseReason, Refusal};
 
 /// A count with one writer: adding is a plain load and store, reading never disturbs it.
 #[derive(Debug, Default)]
@@ -62,6 +62,8 @@ pub struct WorkerStats {
     pub accepted: Counter,
     /// Connections ended, by reason (`CloseReason as usize`).
     pub closed: [Counter; CloseReason::ALL.len()],
+    /// What clients were refused (`Refusal as usize`).
+    pub refused: [Counter; Refusal::ALL.len()],
     /// Failed accepts: no descriptor, no memory, or the peer went at once.
     pub accept_errors: Counter,
     /// Times accepting paused for want of slots or descriptors.

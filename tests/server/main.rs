@@ -29,6 +29,9 @@ mod limits;
 /// One test for each bug that was found, named by what went wrong.
 mod regression;
 /// Rooms, names, commands and their words.
+mod small_talk;
+/// The service manager: ready, alive, stopping.
+mod supervisor;
 mod talk;
 /// The transcript.
 mod transcript;

@@ -176,7 +176,26 @@ pub(crate) fn print(queue: &Queue, mut printer: impl ExternalPrinter) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+
+    #[test]
+    fn nothing_is_handed_over_while_the_editor_is_away() {
+        let (queue, is_back) = (Queue::default(), AtomicBool::default());
+        queue.ready();
+        queue.pause();
+        queue.push("a");
+        thread::scope(|scope| {
+            let taken = scope.spawn(|| (queue.take(), is_back.load(Ordering::SeqCst)));
+            is_back.store(true, Ordering::SeqCst);
+            queue.ready();
+            assert_eq!(taken.join().expect("no panic"), (Some("a\n".to_owned()), true));
+        });
+        // It is not waited for for ever.
+        assert!(queue.waiting().is_handing_over);
+        queue.pause();
+    }
 
     #[test]
     fn lines_wait_for_the_prompt_and_come_in_batches() {

@@ -1,7 +1,7 @@
 //! What the lines of the server tell: who one is, where one is, who else and which rooms there are.
 //!
-//! Nothing but what people write begins with `[`; everything else is the server's word. A server
-//! that words things otherwise only leaves less to complete and to colour.
+//! Nothing but what people write begins with `[` or `*`; everything else is the server's word.
+//! A server that words things otherwise only leaves less to complete and to colour.
 
 use crate::dialect::Dialect;
 
@@ -16,9 +16,10 @@ pub(crate) struct Line<'a> {
     pub(crate) direct: bool,
 }
 
-/// Takes a line apart: `[NAME] text`, `[NAME -> you] text`, `[you -> NAME] text`, or the server's.
+/// Takes a line apart: `[NAME] text`, `* NAME text`, `[NAME -> you] text`, `[you -> NAME] text`, or
+/// the server's.
 pub(crate) fn read(line: &str) -> Line<'_> {
-    let servers = Line { author: None, text: line, direct: false };
+    let servers = read_act(line);
     // An IPv6 address has brackets of its own, but no blank behind them.
     let Some(end) = line.find("] ").filter(|_| line.starts_with('[')) else { return servers };
     let (name, text) = (&line[1..end], &line[end + 1..]);
@@ -29,9 +30,19 @@ pub(crate) fn read(line: &str) -> Line<'_> {
     }
 }
 
-/// The same in the dialect `rid`: `<NAME>text`, `<NAME -> you>text`, or the server's.
+/// `* NAME text`, or the server's.
+fn read_act(line: &str) -> Line<'_> {
+    match line.strip_prefix("* ").and_then(|act| act.split_once(' ')) {
+        Some((name, _)) => {
+            Line { author: Some(name), text: &line[2 + name.len()..], direct: false }
+        }
+        None => Line { author: None, text: line, direct: false },
+    }
+}
+
+/// The same in the dialect `rid`: `<NAME>text`, `* NAME text`, `<NAME -> you>text`, or the server's.
 pub(crate) fn read_rid(line: &str) -> Line<'_> {
-    let servers = Line { author: None, text: line, direct: false };
+    let servers = read_act(line);
     let Some(rest) = line.strip_prefix('<') else { return servers };
     let is_name = |name: &str| !name.contains(['<', '>']);
     match (rest.split_once(" -> you>"), rest.split_once('>')) {
@@ -41,13 +52,13 @@ pub(crate) fn read_rid(line: &str) -> Line<'_> {
     }
 }
 
-/// The same in the dialect `p2p`: `NAME said : text`, or the server's.
+/// The same in the dialect `p2p`: `NAME said : text`, `* NAME text`, or the server's.
 pub(crate) fn read_p2p(line: &str) -> Line<'_> {
     match line.split_once(" said : ") {
         Some((name, text)) if !name.contains(' ') => {
             Line { author: Some(name), text, direct: false }
         }
-        _ => Line { author: None, text: line, direct: false },
+        _ => read_act(line),
     }
 }
 
@@ -89,7 +100,9 @@ impl Seen {
         if *dialect != Dialect::Telnet {
             return seen;
         }
-        for command in ["/help", "/join", "/leave", "/msg", "/nick", "/quit", "/rooms", "/who"] {
+        let commands = "/away /help /here /join /leave /me /motd /msg /nick /quit /reply /rooms \
+                        /topic /who /whois";
+        for command in commands.split(' ') {
             seen.commands.add(command);
         }
         seen.rooms.add("lobby");
@@ -149,8 +162,8 @@ impl Seen {
                 let words = entry.split(|c: char| c.is_whitespace() || "()[],".contains(c));
                 words.filter(|word| is_command(word)).for_each(|word| self.commands.add(word));
             }
-            List::Names if entry == word => self.add_name(word),
-            List::Rooms if entry.ends_with(')') => self.rooms.add(word),
+            List::Names if entry.trim_end_matches(" (away)") == word => self.add_name(word),
+            List::Rooms if entry[word.len()..].starts_with(" (") => self.rooms.add(word),
             _ => {}
         }
     }
@@ -245,6 +258,9 @@ mod tests {
             ("[[::1]:9] a] b", Some("[::1]:9"), " a] b", false),
             ("[plato -> you] hi", Some("plato"), " hi", true),
             ("[you -> plato] hi", Some("you"), " hi", false),
+            ("* plato waves", Some("plato"), " waves", false),
+            ("* [::1]:9 waves", Some("[::1]:9"), " waves", false),
+            ("*", None, "*", false),
             ("[plato]hi", None, "[plato]hi", false),
             ("Client joined plato", None, "Client joined plato", false),
             ("", None, "", false),
@@ -313,15 +329,17 @@ mod tests {
             "Client left gone",
             "2 in cave:",
             "  thales",
+            "  solon (away)",
             "  and 7 more",
             "2 rooms:",
-            "  cave (2)",
+            "  cave (2): shadows (on a wall)",
+            "  agora (0)",
             "  and 7 more",
             "  /whois NAME      who that is (also /finger NAME)",
         ];
         let seen = seen(&lines);
-        assert_eq!(all(&seen.names), ["thales", "zeno", "plato"]);
-        assert_eq!(all(&seen.rooms), ["cave", "lobby"]);
+        assert_eq!(all(&seen.names), ["solon", "thales", "zeno", "plato"]);
+        assert_eq!(all(&seen.rooms), ["agora", "cave", "lobby"]);
         assert_eq!(all(&seen.commands)[..2], ["/finger", "/whois"]);
         assert_eq!(seen.names.beginning("ZE").collect::<Vec<_>>(), ["zeno"]);
     }

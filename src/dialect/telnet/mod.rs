@@ -2,6 +2,7 @@
 
 mod decode;
 mod foreign;
+mod help;
 mod line;
 mod render;
 
