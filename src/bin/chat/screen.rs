@@ -83,8 +83,8 @@ impl Queue {
         }
     }
 
-    /// The editor is about to leave its line, and the terminal for a moment: lines wait until it has
-    /// drawn its next prompt.
+    /// The editor is about to leave its line, and the terminal for a moment: lines wait until it
+    /// has drawn its next prompt.
     pub(crate) fn pause(&self) {
         let mut waiting = self.waiting();
         waiting.is_ready = false;
@@ -92,7 +92,7 @@ impl Queue {
         drop(self.changed.wait_timeout_while(waiting, HANDOVER_TIMEOUT, is_busy));
     }
 
-    /// The editor is about to draw this line, which includes its prompt. Does not return once the last
+    /// The editor is about to draw this line, with its prompt. Does not return once the last
     /// lines are out, or the prompt would come back after the end.
     pub(crate) fn before_drawing(&self, line: &str) {
         let mut waiting = self.waiting();

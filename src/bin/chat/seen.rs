@@ -40,7 +40,8 @@ fn read_act(line: &str) -> Line<'_> {
     }
 }
 
-/// The same in the dialect `rid`: `<NAME>text`, `* NAME text`, `<NAME -> you>text`, or the server's.
+/// The same in the dialect `rid`: `<NAME>text`, `<NAME -> you>text`, `* NAME text`, or the
+/// server's.
 pub(crate) fn read_rid(line: &str) -> Line<'_> {
     let servers = read_act(line);
     let Some(rest) = line.strip_prefix('<') else { return servers };
