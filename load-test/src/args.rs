@@ -1,7 +1,7 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
 use crate::children::{self, Barrier};
-use crate::options::{say, write_json};
+use crate::options::{check_writable, say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
@@ -98,6 +98,7 @@ impl RunArguments {
     fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario.scenario()?;
         scenario.check()?;
+        self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let barrier = self.barrier.then(Barrier::new);
@@ -121,6 +122,12 @@ impl RunArguments {
 }
 
 impl OutputArguments {
+    fn check(&self) -> Result<(), Failure> {
+        let file = self.json.as_deref().filter(|path| *path != Path::new("-"));
+        file.map_or(Ok(()), check_writable)?;
+        self.files.check()
+    }
+
     /// Whether anything but the JSON goes to the standard output.
     fn speaks(&self) -> bool {
         !self.quiet && self.json.as_deref() != Some(Path::new("-"))

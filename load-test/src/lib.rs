@@ -27,6 +27,7 @@ mod outcome;
 mod outputs;
 mod progress;
 mod protocol;
+mod reach;
 mod receive;
 pub mod report;
 mod scenario;
@@ -41,6 +42,7 @@ mod threads;
 mod timeline;
 mod verdict;
 mod wire;
+mod written;
 
 pub use audit::Totals;
 pub use progress::Progress;
