@@ -157,18 +157,7 @@ impl<'a> Comparison<'a> {
     fn warnings(&self) -> Vec<String> {
         let (a, b) = (self.first, self.second);
         let mut warnings = Vec::new();
-        let differing: [(&str, &dyn Fn(&Report) -> String); 6] = [
-            ("scenarios", &|run| run.scenario.clone()),
-            ("protocols", &|run| run.protocol.clone()),
-            ("kernels", &|run| run.machine.kernel.clone()),
-            ("processors", &|run| format!("{} x {}", run.machine.cores, run.machine.cpu)),
-            ("cores of the generators", &|run| run.machine.pinning.generator.clone()),
-            ("cores of the servers", &|run| {
-                run.machine.pinning.server.clone().unwrap_or_else(|| "not known".into())
-            }),
-        ];
-        for (what, of) in differing {
-            let (a, b) = (of(a), of(b));
+        for ((what, a), (_, b)) in circumstances(a).into_iter().zip(circumstances(b)) {
             if a != b {
                 warnings.push(format!("the {what} differ:\n  A {a}\n  B {b}"));
             }
@@ -226,6 +215,20 @@ impl Row {
     fn is_unclear(&self) -> bool {
         matches!(self.test, Test::Seconds(Err(_)))
     }
+}
+
+/// What two runs have in common if they are to be compared.
+fn circumstances(run: &Report) -> [(&'static str, String); 6] {
+    let machine = &run.machine;
+    let server_cores = machine.pinning.server.clone();
+    [
+        ("scenarios", run.scenario.clone()),
+        ("protocols", run.protocol.clone()),
+        ("kernels", machine.kernel.clone()),
+        ("processors", format!("{} x {}", machine.cores, machine.cpu)),
+        ("cores of the generators", machine.pinning.generator.clone()),
+        ("cores of the servers", server_cores.unwrap_or_else(|| "not known".into())),
+    ]
 }
 
 /// Marks what is worse by more than `most`. The rows with seconds share one level of significance.
