@@ -137,3 +137,11 @@ pub(crate) const JITTER_SHARE_MAX: f64 = 0.5;
 pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at how many clients are connected: what an eye takes for steady.
 pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Seconds of each run that a comparison needs: with fewer, neighbours cannot be told from chance.
+pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
+/// As how many independent seconds they must count at least. A t distribution of fewer degrees of
+/// freedom tells nothing apart that is worth it.
+pub(crate) const COMPARE_INDEPENDENT_MIN: f64 = 4.0;
+/// How likely a comparison may fail a run that is no worse, all its tests together.
+pub(crate) const COMPARE_LEVEL: f64 = 0.05;
