@@ -12,8 +12,9 @@ pub struct Slo {
     limit: f64,
 }
 
+/// How its number is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Time,
     Bytes,
     Plain,
@@ -138,7 +139,7 @@ pub(crate) fn shown(name: &str, value: f64) -> String {
 }
 
 /// None for what has no name.
-fn unit(name: &str) -> Option<Unit> {
+pub(crate) fn unit(name: &str) -> Option<Unit> {
     let alone = FIGURES.iter().find(|(figure, ..)| *figure == name).map(|(_, unit, _)| *unit);
     alone.or_else(|| percentile(name).map(|_| Unit::Time))
 }

@@ -136,6 +136,12 @@ impl<S: BuildHasher> Chat<S> {
                 }
             }
             Event::Congested { peer, room, on } => self.congest(peer, room, on, sink),
+            Event::Lost { peer } => {
+                while let Some(user) = self.sessions.any_of(peer) {
+                    self.forget(now, user, sink);
+                }
+                self.sessions.forget_conns_of(peer);
+            }
             Event::Tick => self.sum_up(now, sink),
             Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
         }

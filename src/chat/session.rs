@@ -14,7 +14,7 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::event::{ConnId, RoomId};
+use super::event::{ConnId, PeerId, RoomId};
 use super::nick::{Name, NameIndex, ShownName};
 use crate::limits::AWAY_TOLD_MAX;
 
@@ -147,6 +147,27 @@ impl<S: BuildHasher> Sessions<S> {
         let slots = self.by_conn.get(usize::from(conn.peer.0))?;
         let entry = slots.get(conn.index as usize).copied().flatten()?;
         Some(SessionId(entry.get() - 1))
+    }
+
+    /// Some session of that peer, while it has any.
+    pub(super) fn any_of(&mut self, peer: PeerId) -> Option<SessionId> {
+        let slots = self.by_conn.get_mut(usize::from(peer.0))?;
+        while let Some(None) = slots.last() {
+            slots.pop();
+        }
+        let entry = slots.last().copied().flatten()?;
+        Some(SessionId(entry.get() - 1))
+    }
+
+    /// What is kept of connections of that peer, which are all gone, must mean none of those that
+    /// will have the same numbers.
+    pub(super) fn forget_conns_of(&mut self, peer: PeerId) {
+        for aside in self.asides.values_mut() {
+            aside.writer = aside.writer.filter(|conn| conn.peer != peer);
+            if let Some(away) = &mut aside.away {
+                away.told.retain(|conn| conn.peer != peer);
+            }
+        }
     }
 
     /// The session that goes by that name.
@@ -321,7 +342,6 @@ impl<S> IndexMut<SessionId> for Sessions<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::PeerId;
     use crate::limits::SHOWN_NAME_LEN_MAX;
 
     fn shown(addr: &str) -> String {

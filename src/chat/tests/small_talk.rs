@@ -190,6 +190,24 @@ fn a_reply_goes_to_who_wrote_last_under_whatever_name() {
 }
 
 #[test]
+fn who_has_the_numbers_of_one_whose_worker_failed_is_somebody_else() {
+    let mut stage = three();
+    let peer = stage.conn("b").peer;
+    assert_ne!(peer, stage.conn("a").peer);
+    stage.says("a", "/away");
+    stage.says("b", "/msg a hi");
+    stage.loses(peer);
+    stage.connects_to(peer, "b", "127.0.0.1:9");
+    stage.forget_the_rest();
+    stage.says("a", "/reply hi");
+    stage.hears("a", &["Nobody wrote to you, or they are gone"]);
+    stage.says("b", "/msg a hi");
+    stage.hears("b", &["[you -> a] hi", "a is away"]);
+    stage.forget_the_rest();
+    stage.ends();
+}
+
+#[test]
 fn whois_says_where_somebody_is() {
     let mut stage = three();
     stage.connects_as(Dialect::Rid, "r", "127.0.0.1:9");

@@ -236,6 +236,19 @@ impl Stage {
         self.handle(Event::Disconnected { conn });
     }
 
+    /// The worker is gone, and all users on it; another takes its place.
+    pub(super) fn loses(&mut self, peer: PeerId) {
+        let gone: Vec<_> = self.conns.extract_if(.., |_, conn| conn.peer == peer).collect();
+        for (_, conn) in gone {
+            self.wire.drop_conn(conn);
+            self.wire.heard.remove(&conn);
+        }
+        // It counts slots and their occupants from the beginning.
+        self.free[usize::from(peer.0)].clear();
+        self.slot_count[usize::from(peer.0)] = 0;
+        self.handle(Event::Lost { peer });
+    }
+
     pub(super) fn is_here(&self, user: &str) -> bool {
         self.conns.contains_key(user)
     }
