@@ -31,6 +31,8 @@ pub(super) enum Command<'a> {
         /// Not empty.
         text: &'a str,
     },
+    /// To edit the line being typed on the server, or not any more.
+    Rich(bool),
     /// The end.
     Quit,
     /// A room's name perhaps, with what follows it.
@@ -52,7 +54,7 @@ struct Verb {
     read: for<'a> fn(&'a str) -> Option<Command<'a>>,
 }
 
-const VERBS: [Verb; 12] = [
+const VERBS: [Verb; 13] = [
     Verb { form: "/help", read: |arguments| alone(arguments, Command::Help) },
     Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
     Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
@@ -63,6 +65,7 @@ const VERBS: [Verb; 12] = [
     Verb { form: "/who [ROOM]", read: who },
     Verb { form: "/online [ROOM]", read: who },
     Verb { form: "/msg NAME TEXT", read: msg },
+    Verb { form: "/rich on|off", read: rich },
     Verb { form: "/quit", read: |arguments| alone(arguments, Command::Quit) },
     Verb { form: "/logout", read: |arguments| alone(arguments, Command::Quit) },
 ];
@@ -131,6 +134,14 @@ fn msg(arguments: &str) -> Option<Command<'_>> {
     (!text.is_empty()).then_some(Command::Msg { to, text })
 }
 
+fn rich(arguments: &str) -> Option<Command<'_>> {
+    match arguments {
+        "on" => Some(Command::Rich(true)),
+        "off" => Some(Command::Rich(false)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +181,10 @@ mod tests {
             ("/msg b  two  words ", Msg { to: "b", text: "two  words" }),
             ("/msg b", Usage("/msg NAME TEXT")),
             ("/msg", Usage("/msg NAME TEXT")),
+            ("/rich on", Rich(true)),
+            ("/RICH  off ", Rich(false)),
+            ("/rich", Usage("/rich on|off")),
+            ("/rich on off", Usage("/rich on|off")),
             ("/quit", Quit),
             ("/logout", Quit),
             ("/quit now", Usage("/quit")),

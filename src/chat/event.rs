@@ -216,6 +216,13 @@ pub enum Action<T> {
         /// Whether reading stops.
         on: bool,
     },
+    /// The connection wants rich mode (`on`), or line mode again. Its dialect answers.
+    Rich {
+        /// Whose.
+        conn: ConnId,
+        /// Whether it wants it.
+        on: bool,
+    },
     /// The connection gets what it is owed and is closed. The core knows it no longer.
     Close {
         /// Whose.
@@ -379,6 +386,11 @@ pub enum Message<T> {
     LineTooLong,
     /// What came is nothing in the client's dialect.
     Invalid,
+    /// To one who asked for rich mode, or for its end.
+    Rich {
+        /// What has become of that.
+        mode: RichMode,
+    },
     /// So many lines of a room were passed over: the reader was too slow for them.
     Skipped {
         /// How many.
@@ -389,6 +401,21 @@ pub enum Message<T> {
         /// Why.
         reason: CloseReason,
     },
+}
+
+/// How it stands with a client's rich mode, in which the server edits the line being typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RichMode {
+    /// The client was asked.
+    Asked,
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+    /// The client does not agree to it.
+    Refused,
+    /// The client says that it is a MUD client, which edits lines itself.
+    MudClient,
 }
 
 /// Why a connection ended. Each has a counter, a word for the log, and, where the server ends it, a
@@ -508,6 +535,7 @@ impl<T> Action<T> {
                 Action::Say { room: *room, author: *author, message: message.map(text_of) }
             }
             Self::Hold { room, on } => Action::Hold { room: *room, on: *on },
+            Self::Rich { conn, on } => Action::Rich { conn: *conn, on: *on },
             Self::Close { conn } => Action::Close { conn: *conn },
             Self::Stop => Action::Stop,
         }
@@ -566,6 +594,7 @@ impl<T> Message<T> {
             Self::TooManyJoined => Message::TooManyJoined,
             Self::LineTooLong => Message::LineTooLong,
             Self::Invalid => Message::Invalid,
+            Self::Rich { mode } => Message::Rich { mode: *mode },
             Self::Skipped { lines } => Message::Skipped { lines: *lines },
             Self::Closing { reason } => Message::Closing { reason: *reason },
         }

@@ -20,7 +20,7 @@ use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
 pub use event::{
-    Action, CloseReason, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink, Start,
+    Action, CloseReason, ConnId, Event, Message, PeerId, PeerSet, RichMode, RoomId, Sink, Start,
 };
 pub use nick::RESERVED_NAMES;
 pub use room::{RoomNameError, validate_room_name};
@@ -254,6 +254,10 @@ impl<S: BuildHasher> Chat<S> {
             Command::Rooms => self.list_rooms(user, sink),
             Command::Who(name) => self.who(user, name, sink),
             Command::Msg { to, text } => self.direct(user, to, text, sink),
+            Command::Rich(on) => {
+                let conn = self.sessions[user].conn;
+                sink.push(PeerSet::one(conn.peer), Action::Rich { conn, on });
+            }
             Command::Quit => {
                 self.tell(user, Message::Goodbye, sink);
                 self.close(now, user, sink);

@@ -46,7 +46,7 @@ pub(super) struct Sources {
 type Number = fn(&WorkerStats) -> &Counter;
 
 /// Totals since the start, summed over the workers. `_total` is put behind the name.
-const TOTALS: [(&str, &str, Number); 19] = [
+const TOTALS: [(&str, &str, Number); 20] = [
     ("chatd_accepted", "Connections accepted", |stats| &stats.accepted),
     ("chatd_accept_errors", "Accepts that failed", |stats| &stats.accept_errors),
     ("chatd_accept_pauses", "Times accepting paused for want of slots", |stats| {
@@ -64,6 +64,9 @@ const TOTALS: [(&str, &str, Number); 19] = [
     }),
     ("chatd_feed_refusals", "Lines refused for want of memory", |stats| &stats.feed_refusals),
     ("chatd_renderings", "Renderings of lines made", |stats| &stats.renderings),
+    ("chatd_rich_refusals", "Clients that wanted rich mode and cannot have it", |stats| {
+        &stats.rich_refusals
+    }),
     ("chatd_recv_no_buffers", "Receives that found no buffer", |stats| &stats.recv_no_buffers),
     ("chatd_ring_enters", "Calls of io_uring_enter", |stats| &stats.ring_enters),
     ("chatd_ring_overflows", "Overflows of completion queues", |stats| &stats.ring_overflows),
@@ -246,6 +249,7 @@ pub(super) mod tests {
             feed_bytes,
             feed_refusals,
             renderings,
+            rich_refusals,
             recv_no_buffers,
             ring_enters,
             ring_overflows,
@@ -273,6 +277,7 @@ pub(super) mod tests {
             ("chatd_feed_bytes", feed_bytes),
             ("chatd_feed_refusals_total", feed_refusals),
             ("chatd_renderings_total", renderings),
+            ("chatd_rich_refusals_total", rich_refusals),
             ("chatd_recv_no_buffers_total", recv_no_buffers),
             ("chatd_ring_enters_total", ring_enters),
             ("chatd_ring_overflows_total", ring_overflows),

@@ -3,7 +3,7 @@
 
 use std::io::Write;
 
-use crate::chat::{CloseReason, Message, RESERVED_NAMES};
+use crate::chat::{CloseReason, Message, RESERVED_NAMES, RichMode};
 use crate::limits::{INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, ROOMS_MAX, ROOMS_PER_CLIENT_MAX};
 
 /// Writes a text of ours.
@@ -57,6 +57,7 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
         }
         M::LineTooLong => put!(out, "That line was over {LINE_LEN_MAX} bytes and was not sent"),
         M::Invalid => put!(out, "Invalid format message"),
+        M::Rich { mode } => put!(out, "{}", rich_mode(mode)),
         M::Skipped { lines: 1 } => put!(out, "(1 line skipped: your connection is slow)"),
         M::Skipped { lines } => put!(out, "({lines} lines skipped: your connection is slow)"),
         M::Closing { reason } => closing(out, reason),
@@ -79,6 +80,20 @@ fn renamed(out: &mut Vec<u8>, old: &str, new: &str) {
     // An IPv6 address brings its own bracket, which must not stand first.
     let client = if old.starts_with('[') { "Client " } else { "" };
     put!(out, "{client}{old} is now {new}");
+}
+
+fn rich_mode(mode: RichMode) -> &'static str {
+    match mode {
+        RichMode::Asked => {
+            "Asked your client for rich mode. If nothing happens, it does not know it"
+        }
+        RichMode::On => "Rich mode is on: /rich off ends it",
+        RichMode::Off => "Rich mode is off",
+        RichMode::Refused => "Your client does not agree to rich mode: it stays as it is",
+        RichMode::MudClient => {
+            "Your client is a MUD client, which edits lines itself: no rich mode"
+        }
+    }
 }
 
 fn presence(out: &mut Vec<u8>, parts: [(u32, &str); 3], members: u32) {

@@ -97,6 +97,7 @@ impl Room {
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// Appends a message to a connection's own feed.
     pub(super) fn tell(&mut self, key: Key, message: &Message<&str>) {
+        self.clear_line(key);
         let dialect = self.dialect(key);
         if let Some(piece) = self.shared_texts.find(dialect, message) {
             return self.tell_shared(key, piece);

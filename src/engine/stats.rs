@@ -84,6 +84,8 @@ pub struct WorkerStats {
     pub lines_skipped: Counter,
     /// Times a client was not read from for a while, because it or the server had to catch up.
     pub read_pauses: Counter,
+    /// Clients that asked for rich mode and cannot have it.
+    pub rich_refusals: Counter,
     /// Bytes of feeds in use, now.
     pub feed_bytes: Counter,
     /// Lines refused because the memory for feeds was used up.
