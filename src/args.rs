@@ -14,7 +14,11 @@ use serde::Deserialize;
 
 use crate::chat::validate_room_name;
 use crate::dialect::Dialect;
-use crate::limits::{DRAIN_S_MAX, LISTENERS_MAX, PACE_MS_MAX, ROOMS_MAX, SLOTS_MAX, WORKERS_MAX};
+use crate::limits::{
+    ADDRESS_MAX, BEHIND_LEN_LEAST, BEHIND_LEN_MAX, BEHIND_S_MAX, DRAIN_S_MAX, LINES_MAX,
+    LISTENERS_MAX, PACE_MS_MAX, ROOMS_MAX, SLOTS_MAX, UNREAD_LEN_LEAST, UNREAD_LEN_MAX,
+    WORKERS_MAX,
+};
 
 /// A chat server for Linux on io_uring.
 #[derive(Clone, Debug, Default, Parser)]
@@ -64,6 +68,27 @@ pub struct Options {
     /// lines, or none; may be repeated [default: 127.0.0.0/8 and ::1]
     #[arg(long, value_name = "ADDR/BITS|none")]
     pub trust: Vec<Trust>,
+    /// Connections at a time from one address, IPv4 or IPv6 /64 [default: 16]
+    #[arg(long, value_name = "N")]
+    pub address_clients: Option<Number<1, ADDRESS_MAX>>,
+    /// New connections a minute from one address, as many at once after a pause [default: 32]
+    #[arg(long, value_name = "N")]
+    pub address_rate: Option<Number<1, ADDRESS_MAX>>,
+    /// Lines a client may send at once after a pause [default: 10]
+    #[arg(long, value_name = "N")]
+    pub line_burst: Option<Number<1, LINES_MAX>>,
+    /// Lines a second it may send after those; faster ones wait, unread [default: 5]
+    #[arg(long, value_name = "N")]
+    pub line_rate: Option<Number<1, LINES_MAX>>,
+    /// Bytes that may come while a client's socket is full, before it is too slow [default: 65536]
+    #[arg(long, value_name = "BYTES")]
+    pub behind_bytes: Option<Number<BEHIND_LEN_LEAST, BEHIND_LEN_MAX>>,
+    /// How late a byte may be to a client whose socket is full, in seconds [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    pub behind_age: Option<Number<1, BEHIND_S_MAX>>,
+    /// Bytes of replies a client may leave unread before its own lines wait [default: 16384]
+    #[arg(long, value_name = "BYTES")]
+    pub unread_bytes: Option<Number<UNREAD_LEN_LEAST, UNREAD_LEN_MAX>>,
     /// What becomes of clients that read too slowly [default: close]
     #[arg(long, value_enum, value_name = "close|skip", hide_possible_values = true)]
     pub slow: Option<Slow>,
@@ -73,6 +98,13 @@ pub struct Options {
     /// How long clients may take to read the rest when the server stops [default: 3]
     #[arg(long, value_name = "SECONDS")]
     pub drain: Option<Number<0, DRAIN_S_MAX>>,
+    /// The user to become after the start, when that was made as root [default: none]
+    #[arg(long, value_name = "NAME")]
+    pub user: Option<String>,
+    /// A part of the confinement to leave out: ring, privileges, files, calls or all; may be
+    /// repeated [default: none]
+    #[arg(long, value_enum, value_name = "PART", hide_possible_values = true)]
+    pub unconfined: Vec<Unconfined>,
     /// What is logged on stderr [default: info]
     #[arg(long, value_enum, value_name = "error|warn|info|debug", hide_possible_values = true)]
     pub log_level: Option<LogLevel>,
@@ -90,9 +122,18 @@ impl Options {
             room: first_said(self.room, file.room),
             max_clients: self.max_clients.or(file.max_clients),
             trust: first_said(self.trust, file.trust),
+            address_clients: self.address_clients.or(file.address_clients),
+            address_rate: self.address_rate.or(file.address_rate),
+            line_burst: self.line_burst.or(file.line_burst),
+            line_rate: self.line_rate.or(file.line_rate),
+            behind_bytes: self.behind_bytes.or(file.behind_bytes),
+            behind_age: self.behind_age.or(file.behind_age),
+            unread_bytes: self.unread_bytes.or(file.unread_bytes),
             slow: self.slow.or(file.slow),
             pace: self.pace.or(file.pace),
             drain: self.drain.or(file.drain),
+            user: self.user.or(file.user),
+            unconfined: first_said(self.unconfined, file.unconfined),
             log_level: self.log_level.or(file.log_level),
         }
     }
@@ -154,6 +195,22 @@ pub enum Slow {
     Close,
     /// They miss lines, and are told how many.
     Skip,
+}
+
+/// A part of the confinement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Unconfined {
+    /// The operations of the workers' rings.
+    Ring,
+    /// The privileges of root.
+    Privileges,
+    /// Files and new connections.
+    Files,
+    /// System calls.
+    Calls,
+    /// All of them.
+    All,
 }
 
 /// What is logged: this and what is graver.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::args::{Args, LogLevel, Options, Slow, Trust};
-use crate::engine::SlowPolicy;
+use crate::args::{Args, LogLevel, Number, Options, Slow, Trust, Unconfined};
+use crate::engine::{Bounds, SlowPolicy};
 use crate::failure::{Failure, Kind};
 use crate::limits::{DRAIN_S, PACE_MS, WORKERS_MAX};
 
@@ -39,14 +39,33 @@ pub struct Config {
     /// Networks whose clients are exempt from the limits for each address and from the rate of
     /// lines.
     pub trusted: Vec<IpNet>,
+    /// What one client, and one address, may take.
+    pub bounds: Bounds,
     /// What becomes of slow readers.
     pub slow: SlowPolicy,
     /// The least time between two sweeps of a busy room.
     pub pace: Duration,
     /// How long clients and transcript are given when the server stops.
     pub drain: Duration,
+    /// Whom to become.
+    pub user: Option<String>,
+    /// What to give up.
+    pub confinement: Confinement,
     /// What is logged.
     pub log_level: tracing::Level,
+}
+
+/// What the process gives up after its start, part by part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Confinement {
+    /// Operations of the workers' rings that serving does not need.
+    pub ring: bool,
+    /// The privileges of root.
+    pub privileges: bool,
+    /// Opening files, binding and connecting.
+    pub files: bool,
+    /// System calls that serving does not need.
+    pub calls: bool,
 }
 
 /// Where the transcript goes.
@@ -72,6 +91,7 @@ impl Config {
     }
 
     fn derive(options: Options) -> Self {
+        let bounds = bounds(&options);
         let listen = match options.listen {
             none if none.is_empty() => vec![LISTEN.parse().expect("a well-formed address")],
             some => some,
@@ -84,10 +104,25 @@ impl Config {
             rooms: options.room.into_iter().map(|room| room.0).collect(),
             clients_max: options.max_clients.map(|clients| clients.value()),
             trusted: trusted(&options.trust),
+            bounds,
             slow: options.slow.map_or(SlowPolicy::Close, SlowPolicy::from),
             pace: Duration::from_millis(options.pace.map_or(PACE_MS, |pace| pace.value())),
             drain: Duration::from_secs(options.drain.map_or(DRAIN_S, |drain| drain.value())),
+            user: options.user,
+            confinement: Confinement::without(&options.unconfined),
             log_level: options.log_level.map_or(tracing::Level::INFO, tracing::Level::from),
+        }
+    }
+}
+
+impl Confinement {
+    fn without(left_out: &[Unconfined]) -> Self {
+        let keeps = |part| !left_out.iter().any(|out| [part, Unconfined::All].contains(out));
+        Self {
+            ring: keeps(Unconfined::Ring),
+            privileges: keeps(Unconfined::Privileges),
+            files: keeps(Unconfined::Files),
+            calls: keeps(Unconfined::Calls),
         }
     }
 }
@@ -106,6 +141,24 @@ fn trusted(said: &[Trust]) -> Vec<IpNet> {
             Trust::Nobody => None,
         })
         .collect()
+}
+
+fn bounds(options: &Options) -> Bounds {
+    fn of<const MIN: u64, const MAX: u64>(said: Option<Number<MIN, MAX>>, default: u32) -> u32 {
+        said.map_or(default, |said| u32::try_from(said.value()).expect("a bound below 2^32"))
+    }
+    let default = Bounds::default();
+    Bounds {
+        address_clients: of(options.address_clients, default.address_clients),
+        address_rate: of(options.address_rate, default.address_rate),
+        line_burst: of(options.line_burst, default.line_burst),
+        line_rate: of(options.line_rate, default.line_rate),
+        behind_len: options.behind_bytes.map_or(default.behind_len, Number::value),
+        behind_age: options
+            .behind_age
+            .map_or(default.behind_age, |age| Duration::from_secs(age.value())),
+        unread_len: options.unread_bytes.map_or(default.unread_len, Number::value),
+    }
 }
 
 fn cores() -> usize {
@@ -210,7 +263,9 @@ mod tests {
     fn every_option_has_one_name_in_both_places() {
         let words = "--listen 127.0.0.1:1 --listen telnet://[::1]:2 --workers 3 --admin 127.0.0.1:4 \
              --transcript - --room one --room two --max-clients 5 --slow skip --pace 6 --drain 7 \
-             --log-level debug";
+             --log-level debug --address-clients 8 --address-rate 9 --line-burst 11 --line-rate 12 \
+             --behind-bytes 20000 --behind-age 13 --unread-bytes 5000 --user nobody \
+             --unconfined ring";
         let words = ["chatd"].into_iter().chain(words.split_ascii_whitespace());
         let args = Args::try_parse_from(words).expect("well-formed options");
         let file = file(
@@ -223,13 +278,32 @@ mod tests {
             slow = "skip"
             pace = 6
             drain = 7
-            log-level = "debug""#,
+            log-level = "debug"
+            address-clients = 8
+            address-rate = 9
+            line-burst = 11
+            line-rate = 12
+            behind-bytes = 20000
+            behind-age = 13
+            unread-bytes = 5000
+            user = "nobody"
+            unconfined = ["ring"]"#,
         );
         assert_eq!(file.as_ref(), Ok(&args.options));
         let config = Config::new(args).expect("well-formed options");
         assert_eq!(config.transcript, Some(Transcript::Stdout));
         assert_eq!(config.slow, SlowPolicy::Skip);
         assert_eq!((config.workers, config.clients_max), (3, Some(5)));
+        let bounds = Bounds {
+            address_clients: 8,
+            address_rate: 9,
+            line_burst: 11,
+            line_rate: 12,
+            behind_len: 20_000,
+            behind_age: Duration::from_secs(13),
+            unread_len: 5_000,
+        };
+        assert_eq!(config.bounds, bounds);
     }
 
     #[test]
@@ -266,6 +340,9 @@ mod tests {
             ("--workers 63", "it is a number from 1 to 62"),
             ("--workers two", "it is a number from 1 to 62"),
             ("--max-clients 0", "it is a number from 1 to "),
+            ("--behind-bytes 1000", "it is a number from 16384 to 131072"),
+            ("--behind-age 21", "it is a number from 1 to 20"),
+            ("--line-rate 0", "it is a number from 1 to 10000"),
             ("--drain 61", "it is a number from 0 to 60"),
             ("--pace=-1", "it is a number from 0 to 250"),
             ("--slow wait", "error: invalid value 'wait' for '--slow <close|skip>'"),

@@ -203,24 +203,35 @@ pub const LARGE_CHUNKS: u32 = 512;
 /// Bytes kept for texts that everybody is sent, such as the help: four for each dialect.
 pub const SHARED_TEXT_LEN: u32 = 64 << 10;
 
-/// Bytes of one feed that may come while a reader's socket is full.
-pub const BEHIND_LEN_MAX: u64 = 64 << 10;
-/// How long a slow reader may leave a byte unread, once its socket is full.
-pub const BEHIND_AGE_MAX: Duration = Duration::from_secs(10);
+/// The default of how many bytes of one feed may come while a reader's socket is full.
+pub const BEHIND_LEN: u64 = 64 << 10;
+/// The least that may be chosen for it: a longest frame and a line.
+pub const BEHIND_LEN_LEAST: u64 = 16 << 10;
+/// The most that may be chosen for it: less than what makes the authors of a room wait.
+pub const BEHIND_LEN_MAX: u64 = CONGESTED_LEN - BEHIND_LEN;
+/// The default of how long a slow reader may leave a byte unread, once its socket is full, in
+/// seconds.
+pub const BEHIND_S: u64 = 10;
+/// The most that may be chosen for it: the kernel ends such a peer after `USER_TIMEOUT`.
+pub const BEHIND_S_MAX: u64 = 20;
 /// How long a reader with a full socket may make the authors of a room wait.
 pub const HOLD_GRACE: Duration = Duration::from_secs(1);
 /// What a turn takes at most, waiting aside, on a machine that is merely loaded. A longer one means
 /// that the worker was kept from running.
 pub const TURN_MAX: Duration = Duration::from_millis(500);
-/// How often slow readers are looked for; with `BEHIND_AGE_MAX` they are gone within 11 s.
+/// How often slow readers are looked for; by default they are gone within 11 s.
 pub const SLOW_CHECK_INTERVAL: Duration = Duration::from_millis(500);
 /// Bytes of a room above which its authors are not read from, because this worker is behind. A
 /// quarter of what may be kept is left for what is on its way already.
 pub const CONGESTED_LEN: u64 = 192 << 10;
-/// Bytes of replies that a client may leave unread before its own lines wait.
-pub const SOFT_MARK_LEN: u64 = 16 << 10;
+/// The default of how many bytes of replies a client may leave unread before its own lines wait.
+pub const UNREAD_LEN: u64 = 16 << 10;
+/// The least that may be chosen for it: a list that `/who` answers.
+pub const UNREAD_LEN_LEAST: u64 = 4 << 10;
+/// The most that may be chosen for it: what makes a reader slow.
+pub const UNREAD_LEN_MAX: u64 = BEHIND_LEN;
 /// Lines read from one client in a turn: what it is answered is known only after the turn's
-/// exchange, so this bounds how far the answers can run ahead of `SOFT_MARK_LEN`.
+/// exchange, so this bounds how far the answers can run ahead of that.
 pub const LINES_IN_MAX: u32 = 16;
 /// Bytes kept for a client that is not read from; above, its receive is cancelled as well.
 pub const HELD_LEN: usize = 4 << 10;
@@ -244,18 +255,25 @@ pub const RESUME_INTERVAL: Duration = Duration::from_millis(5);
 /// them grow, so the bound is far above that of a slow reader.
 pub const PRIVATE_LEN_MAX: u64 = 512 << 10;
 
-/// Connections at a time from one address (IPv4, or IPv6 /64) outside the trusted networks: a
-/// family or an office behind one address. As Ergo has it.
-pub const ADDRESS_CLIENTS_MAX: u32 = 16;
-/// Connections from one address at once after a pause, and then in each `ADDRESS_RATE_PERIOD`.
+/// The default of how many connections at a time there may be from one address (IPv4, or IPv6 /64)
+/// outside the trusted networks: a family or an office behind one address. As Ergo has it.
+pub const ADDRESS_CLIENTS: u32 = 16;
+/// The default of how many connections may come from one address at once after a pause, and then in
+/// each `ADDRESS_RATE_PERIOD`.
 pub const ADDRESS_RATE: u32 = 32;
+/// The most that may be chosen for what one address may do: above, it is no bound.
+pub const ADDRESS_MAX: u64 = 1_000_000;
 /// See `ADDRESS_RATE`.
 pub const ADDRESS_RATE_PERIOD: Duration = Duration::from_secs(60);
 /// Addresses that are remembered, at about 64 bytes each: as many as sshd does. Above, those
 /// without a connection are forgotten, so that the table does not grow under an attack from many
 /// addresses.
 pub const ADDRESSES_MAX: usize = 65_536;
-/// Lines a client outside the trusted networks may send at once after a pause: a short paste.
+/// The default of how many lines a client outside the trusted networks may send at once after a
+/// pause: a short paste.
 pub const LINE_BURST: u32 = 10;
-/// Time for each further line: 5 a second, faster than people type. Faster ones wait, unread.
-pub const LINE_INTERVAL: Duration = Duration::from_millis(200);
+/// The default of how many it may send in a second after those: faster than people type. Faster
+/// ones wait, unread.
+pub const LINE_RATE: u32 = 5;
+/// The most that may be chosen for either: no faster than the clock tells apart by far.
+pub const LINES_MAX: u64 = 10_000;

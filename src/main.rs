@@ -7,7 +7,7 @@ use clap::Parser;
 
 use chatd::args::Args;
 use chatd::config::Config;
-use chatd::control;
+use chatd::control::{self, Opened};
 use chatd::failure::Failure;
 use chatd::log::Log;
 
@@ -29,6 +29,8 @@ fn start(args: Args) -> Result<(), Failure> {
         let _ = writeln!(io::stdout(), "ok");
         return Ok(());
     }
+    // Before the log, which has a thread.
+    let opened = Opened::new(&config)?;
     let log = Log::open(config.log_level);
-    control::run(config, log.dropped())
+    control::run(config, opened, log.dropped())
 }

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 use chatd::chat::{self, PeerId, PeerSet};
 use chatd::dialect::Dialect;
 use chatd::engine::stats::WorkerStats;
-use chatd::engine::{self, Door, Listener, Parts, SlowPolicy, Worker};
+use chatd::engine::{self, Bounds, Door, Listener, Parts, SlowPolicy, Worker};
 use chatd::hub::{Bells, Hub};
 use chatd::time::Monotonic;
 use chatd::uring::{Doorbell, Options, Uring};
@@ -107,6 +107,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         listener_count: 1,
         pace: Duration::from_millis(1),
         drain: Duration::from_secs(1),
+        bounds: Bounds::default(),
     };
     let hub = chat::Config {
         peer_count: 1,
@@ -124,13 +125,15 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         memory_len: engine::memory_len(&config),
         listeners: vec![socket],
         bell,
+        restricted: true,
     });
+    let loopback = "127.0.0.0/8".parse().expect("a network");
     let parts = Parts {
         peer: PeerId(0),
         hub: Arc::new(Hub::new(hub, RandomState::new())),
         bells: Arc::new(NoBells),
         stats: Arc::new(WorkerStats::default()),
-        door: Arc::new(Door::new(100, vec!["127.0.0.0/8".parse().expect("a network")])),
+        door: Arc::new(Door::new(100, vec![loopback], Bounds::default())),
         config,
         listeners: vec![Listener { dialect: Dialect::Telnet, slow: SlowPolicy::Close }],
     };

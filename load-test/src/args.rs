@@ -1,21 +1,21 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
 use crate::children::{self, Barrier};
-use crate::limits::{CONNECT_TIMEOUT, GRACE};
-use crate::scenario::{Connect, Group, Protocol, Scenario, mix};
-use crate::server::{Server, Watch, locate, pin};
-use crate::{Failure, Report, Session, bench, clock, failed};
+use crate::options::{say, write_json};
+use crate::scenario::{Group, Scenario, ScenarioArguments, list};
+use crate::target::TargetArguments;
+use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
-use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::ExitCode;
 
 /// Measures how long a line takes to everyone in its room, and checks that all get it.
 ///
 /// Lines follow a fixed schedule; latency counts from the instant a line was due, so a late line is
-/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage.
+/// not forgiven. Exit codes: 0 all well, 1 a fault, 2 usage, 98 void: the generator was the
+/// bottleneck, 99 --slo did not hold.
 #[derive(Debug, Parser)]
 #[command(name = "load-test", version, args_conflicts_with_subcommands = true)]
 pub struct Arguments {
@@ -29,71 +29,19 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
+    /// Names the presets, what each is for and what it stands for
+    List,
 }
 
 /// One run.
 #[derive(Debug, Args)]
 struct RunArguments {
-    /// How many connect
-    #[arg(long, default_value_t = 1000, value_name = "N")]
-    clients: u32,
-    /// Rooms they are spread over; 0: they stay in the lobby
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    rooms: u32,
-    /// How many of them talk, in turns
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    senders: u32,
-    /// Lines a second, of all senders together
-    #[arg(long, default_value_t = 10, value_name = "N")]
-    rate: u32,
-    /// Bytes of a line's text
-    #[arg(long, default_value_t = 100, value_name = "BYTES")]
-    size: usize,
-    /// How long to measure: 5s, 500ms, 2m
-    #[arg(long, default_value = "5s", value_parser = parse_duration)]
-    duration: Duration,
-    /// How long to send before that: audited, not measured
-    #[arg(long, default_value = "1s", value_parser = parse_duration)]
-    warmup: Duration,
-    /// Connects a second; 0: as fast as it can
-    #[arg(long, default_value_t = 0, value_name = "N")]
-    connect_rate: u32,
-    /// Connections begun and not yet welcome
-    #[arg(long, default_value_t = 128, value_name = "N")]
-    connections_in_flight: u32,
-    /// Threads that connect and receive; one more sends
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    threads: usize,
-    /// Workers of the server it starts
-    #[arg(long, default_value_t = 1, value_name = "N")]
-    workers: u32,
-    /// The core of the server it starts
-    #[arg(long, value_name = "CPU")]
-    pin_server: Option<usize>,
-    /// The cores of this process
-    #[arg(long, value_name = "CPU,..", value_delimiter = ',')]
-    pin: Vec<usize>,
-    /// Use the server that listens there rather than starting one
-    #[arg(long, value_name = "ADDR:PORT", conflicts_with_all = ["server", "workers", "pin_server"])]
-    target: Option<SocketAddr>,
-    /// The chatd to start; otherwise the one beside this program, built if need be
-    #[arg(long, value_name = "PATH")]
-    server: Option<PathBuf>,
-    /// With --target: whose CPU time and memory to report
-    #[arg(long, value_name = "PID", requires = "target")]
-    server_pid: Option<u32>,
-    /// Connect from this address; on loopback, 10,000 clients each from it and those after it
-    #[arg(long, value_name = "IP")]
-    source: Option<Ipv4Addr>,
-    /// Write the report there too; -: only the report, on standard output
-    #[arg(long, value_name = "FILE")]
-    json: Option<PathBuf>,
-    /// Print nothing but errors
-    #[arg(long)]
-    quiet: bool,
-    /// The same seed gives the same schedule
-    #[arg(long, default_value_t = 1)]
-    seed: u64,
+    #[command(flatten)]
+    scenario: ScenarioArguments,
+    #[command(flatten)]
+    target: TargetArguments,
+    #[command(flatten)]
+    output: OutputArguments,
     /// Say `ready` on standard output when all are welcome, then wait for a line; leave when
     /// standard input ends
     #[arg(long, hide = true, requires = "target")]
@@ -104,127 +52,98 @@ struct RunArguments {
     nice: i32,
 }
 
+/// What is told of it.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "The report")]
+struct OutputArguments {
+    /// Write the report there too; -: only the report, on standard output
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+    #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
+    #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
+    slo: Vec<Slo>,
+    /// Print nothing but errors
+    #[arg(long)]
+    quiet: bool,
+}
+
 impl Arguments {
-    /// Does what was asked. True if all is well, false if there were faults.
-    pub fn execute(self) -> Result<bool, Failure> {
+    /// Does what was asked. The exit code tells how it went.
+    pub fn execute(self) -> Result<ExitCode, Failure> {
         children::end_on_signals()?;
         match self.command {
-            Some(Command::Bench(arguments)) => bench::execute(&arguments),
-            None => self.run.execute(),
+            Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
+            None => self.run.execute().map(ExitCode::from),
         }
     }
 }
 
+fn success_if(well: bool) -> ExitCode {
+    if well { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
 impl RunArguments {
-    fn execute(self) -> Result<bool, Failure> {
-        let scenario = self.scenario();
+    fn execute(self) -> Result<Verdict, Failure> {
+        let scenario = self.scenario.scenario()?;
         scenario.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let barrier = self.barrier.then(Barrier::new);
-        let server = if self.target.is_none() { Some(self.start_server()?) } else { None };
-        pin(&self.pin)?;
-        let pid = server.as_ref().map(Server::pid).or(self.server_pid);
-        let watch = pid.map(Watch::new).transpose()?;
-        let target = server.as_ref().map(Server::addr).or(self.target);
-        let target = target.expect("a server was started if there is no target");
-
-        let json_only = self.json.as_deref() == Some(Path::new("-"));
-        let speaks = !self.quiet && !json_only;
-        if speaks {
-            println!("{}", self.describe(target));
+        let target = self.target.open()?;
+        if self.output.speaks() {
+            if self.scenario.is_named() {
+                say(&format_args!("load-test {}", scenario.options()))?;
+            }
+            say(&describe(&scenario, target.addr))?;
         }
-        let session = Session::connect(scenario, target)?;
+        let session = Session::connect(scenario, target.addr)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
-        let report = session.measure(watch.as_ref())?;
-        if speaks {
-            println!("{report}");
+        let mut report = session.measure(target.watch.as_ref())?;
+        report.hold(&self.output.slo);
+        self.output.write(&report)?;
+        target.close()?;
+        Ok(report.verdict)
+    }
+}
+
+impl OutputArguments {
+    /// Whether anything but the JSON goes to the standard output.
+    fn speaks(&self) -> bool {
+        !self.quiet && self.json.as_deref() != Some(Path::new("-"))
+    }
+
+    fn write(&self, report: &Report) -> Result<(), Failure> {
+        if self.speaks() {
+            say(report)?;
         }
-        self.write_json(&report)?;
-        server.map_or(Ok(()), Server::stop)?;
-        Ok(!report.audit.any_fault())
-    }
-
-    fn start_server(&self) -> Result<Server, Failure> {
-        let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
-        start_chatd(&program, self.workers, &[], self.pin_server.as_slice())
-    }
-
-    fn scenario(&self) -> Scenario {
-        let group = Group {
-            name: "all".into(),
-            clients: self.clients,
-            rooms: self.rooms,
-            senders: self.senders.min(self.clients),
-            rate: self.rate,
-            size: self.size,
-            jitter: false,
-        };
-        Scenario {
-            groups: vec![group],
-            warmup: self.warmup,
-            duration: self.duration,
-            grace: GRACE,
-            connect: Connect {
-                rate: self.connect_rate,
-                in_flight: self.connections_in_flight,
-                timeout: CONNECT_TIMEOUT,
-                source: self.source,
-            },
-            threads: self.threads,
-            protocol: Protocol::Chatd,
-            seed: self.seed,
-            run: run_id(self.seed),
-        }
-    }
-
-    fn describe(&self, target: SocketAddr) -> String {
-        let place = match self.rooms {
-            0 => "the lobby".into(),
-            1 => "one room".into(),
-            rooms => format!("{rooms} rooms"),
-        };
-        let Self { clients, senders, rate, size, duration, .. } = self;
-        format!(
-            "{clients} clients in {place} of {target}; {rate} lines/s of {size} bytes from \
-             {senders} of them, for {duration:?}.\nLatency: from the instant a line was due to \
-             the read of each receiver; a line sent late is not forgiven."
-        )
-    }
-
-    fn write_json(&self, report: &Report) -> Result<(), Failure> {
         self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))
     }
 }
 
-/// Starts chatd on a port of its choice, with further options.
-pub(crate) fn start_chatd(
-    program: &Path,
-    workers: u32,
-    options: &[&str],
-    cpus: &[usize],
-) -> Result<Server, Failure> {
-    let workers = workers.to_string();
-    let listen = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
-    let arguments = [&listen[..], options].concat();
-    Server::start(program, &arguments, cpus)
-}
-
-/// A number that no other run on the same server is likely to have.
-pub(crate) fn run_id(seed: u64) -> u32 {
-    let id = mix(seed ^ clock::now_ns(), u64::from(std::process::id()));
-    u32::try_from(id & 0xffff_ffff).expect("masked to 32 bits")
-}
-
-pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(), Failure> {
-    let mut text = serde_json::to_string_pretty(value).map_err(|error| failed("JSON", &error))?;
-    text.push('\n');
-    let written = if path == Path::new("-") {
-        std::io::stdout().write_all(text.as_bytes())
-    } else {
-        std::fs::write(path, text)
-    };
-    written.map_err(|error| failed(&path.display().to_string(), &error))
+/// What is about to happen, and what its latencies are.
+fn describe(scenario: &Scenario, target: SocketAddr) -> String {
+    let mut out = String::new();
+    for group in &scenario.groups {
+        let Group { name, clients, senders, rate, size, .. } = group;
+        let place = match group.rooms {
+            0 => "the lobby".into(),
+            1 => "one room".into(),
+            rooms => format!("{rooms} rooms"),
+        };
+        let named = if scenario.groups.len() > 1 { format!("{name}: ") } else { String::new() };
+        out += &format!("{named}{clients} clients in {place} of {target}; ");
+        out += &match senders {
+            0 => "nobody talks.\n".into(),
+            _ => format!("{rate} lines/s of {size} bytes from {senders} of them.\n"),
+        };
+    }
+    out += &format!(
+        "For {:?}. Latency: from the instant a line was due to the read of each receiver; a line \
+         sent late is not forgiven.",
+        scenario.duration
+    );
+    out
 }
 
 fn lower_priority(nice: i32) -> Result<(), Failure> {
@@ -232,19 +151,6 @@ fn lower_priority(nice: i32) -> Result<(), Failure> {
         return Ok(());
     }
     setpriority_process(None, nice).map_err(|error| failed("lowering the priority", &error))
-}
-
-/// `5s`, `500ms`, `2m`.
-pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
-    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
-    let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "expected 5s, 500ms or 2m".to_owned())?;
-    match unit {
-        "ms" => Ok(Duration::from_millis(number)),
-        "s" => Ok(Duration::from_secs(number)),
-        "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err("the unit is ms, s or m".into()),
-    }
 }
 
 #[cfg(test)]
@@ -255,8 +161,7 @@ mod tests {
     #[test]
     fn the_options_are_consistent() {
         Arguments::command().debug_assert();
-        let plain = Arguments::try_parse_from(["load-test"]).expect("no arguments are enough");
-        assert_eq!(plain.run.clients, 1000);
+        Arguments::try_parse_from(["load-test"]).expect("no arguments are enough");
         let wrong = [
             "--clients x",
             "--server-pid 1",
@@ -272,23 +177,6 @@ mod tests {
         for arguments in wrong {
             let words = ["load-test"].into_iter().chain(arguments.split(' '));
             assert!(Arguments::try_parse_from(words).is_err(), "{arguments}");
-        }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        let rows = [
-            ("5s", Some(5000)),
-            ("500ms", Some(500)),
-            ("2m", Some(120_000)),
-            ("5", None),
-            ("s", None),
-            ("-1s", None),
-            ("", None),
-            ("1h", None),
-        ];
-        for (text, ms) in rows {
-            assert_eq!(parse_duration(text).ok(), ms.map(Duration::from_millis), "{text}");
         }
     }
 }

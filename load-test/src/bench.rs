@@ -9,11 +9,10 @@ mod generator;
 mod goals;
 mod joins;
 mod load;
-mod machine;
 mod quiet;
 mod table;
 
-use crate::args::{parse_duration, write_json};
+use crate::options::{parse_duration, write_json};
 use crate::server::{locate, own_cpus, pin};
 use crate::{Failure, usage};
 use clap::{Args, ValueEnum};
@@ -152,7 +151,7 @@ impl<'a> Bench<'a> {
 
     fn describe(&self) -> Result<String, Failure> {
         let BenchArguments { pin_server, pin, .. } = self.arguments;
-        let machine = machine::describe(&self.cpus)?;
+        let machine = crate::machine::describe(&self.cpus)?;
         Ok(format!("{machine}; the server on core {pin_server}, the generator on {pin:?}"))
     }
 

@@ -1,8 +1,11 @@
-//! The one clock: CLOCK_MONOTONIC in nanoseconds, the same for every process of the machine.
+//! The one clock: CLOCK_MONOTONIC in nanoseconds, the same for every process of the machine. The
+//! time of day is only for people.
 
 use rustix::thread::clock_nanosleep_absolute;
 use rustix::time::{ClockId, Timespec, clock_gettime};
 use std::time::Duration;
+use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 const SECOND_NS: u64 = 1_000_000_000;
 
@@ -14,6 +17,18 @@ pub(crate) fn now_ns() -> u64 {
 /// CPU time this process has used, user and system.
 pub(crate) fn process_cpu_ns() -> u64 {
     nanoseconds(clock_gettime(ClockId::ProcessCPUTime))
+}
+
+/// CPU time the calling thread has used.
+#[cfg(test)]
+pub(crate) fn thread_cpu_ns() -> u64 {
+    nanoseconds(clock_gettime(ClockId::ThreadCPUTime))
+}
+
+/// The time of day as RFC 3339 has it, in UTC, to the second.
+pub(crate) fn utc() -> String {
+    let now = OffsetDateTime::now_utc().replace_nanosecond(0).expect("0 is below 10^9");
+    now.format(&Rfc3339).expect("a year of four digits")
 }
 
 /// Sleeps until the instant; at once if it has passed.

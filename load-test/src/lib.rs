@@ -3,9 +3,9 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ session ─▶ receive, send ─▶ scenario, wire, audit    pure
-//!            └──▶ bench         └──▶ stats ─▶ report
-//!                   └──▶ server         processes and their figures in /proc
+//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
+//!                    │         └──▶ stats ─▶ report
+//!                    └──▶ options, server              processes and their figures in /proc
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -16,22 +16,33 @@ mod audit;
 mod bench;
 mod children;
 mod clock;
+mod jitter;
 pub mod limits;
+mod machine;
+mod options;
+mod outcome;
+mod protocol;
 mod receive;
-mod report;
+pub mod report;
 mod scenario;
 mod send;
 pub mod server;
 mod session;
+mod slo;
 mod stats;
+mod summary;
+mod target;
+mod threads;
+mod timeline;
+mod verdict;
 mod wire;
 
 pub use audit::Totals;
-pub use report::{
-    Broadcast, FaultRow, Generator, GroupReport, Percentiles, Report, ServerReport, Spread, Verdict,
-};
-pub use scenario::{Connect, Group, Protocol, Scenario};
+pub use protocol::Protocol;
+pub use report::{Report, Verdict};
+pub use scenario::{Connect, Group, Rate, Scenario, Sizes, Skew};
 pub use session::Session;
+pub use slo::Slo;
 pub use wire::HEADER_LEN;
 
 use server::Watch;

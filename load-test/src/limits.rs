@@ -17,6 +17,12 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 /// Threads: more than the cores of any machine this was thought for.
 pub(crate) const THREADS_MAX: usize = 64;
+/// Lines due at one instant: more, and the last of them wait for the generator.
+pub(crate) const BURST_MAX: u32 = 10_000;
+/// Steps of a rate: more is a curve, which nobody reads out of a report.
+pub(crate) const RATE_STEPS_MAX: usize = 64;
+/// Kinds of sizes; each line looks through them.
+pub(crate) const SIZES_MAX: usize = 16;
 /// Lines sent in one run. The arrival counter of each takes 4 bytes: 64 MiB.
 pub(crate) const LINES_MAX: u64 = 16 << 20;
 /// Pairs of receiver and sender that share a room. Each takes 4 bytes: 256 MiB.
@@ -56,3 +62,32 @@ pub(crate) const LOG_LINES_MAX: usize = 20;
 pub(crate) const LATENCY_NS_MAX: u64 = 3600 * 1_000_000_000;
 /// Significant digits of a histogram: 0.1 %, at 0.3 MB each.
 pub(crate) const LATENCY_DIGITS: u8 = 3;
+/// Significant digits of the histograms of the timeline: 1 %, at 28 kB for each receiving thread
+/// and about 1 kB, packed, for each second and thread.
+pub(crate) const SECOND_DIGITS: u8 = 2;
+/// What the histograms of the timeline tell apart at least, in nanoseconds.
+pub(crate) const SECOND_NS_MIN: u64 = 1000;
+/// Entries of the timeline: an hour. Beyond it each covers several seconds.
+pub(crate) const SECONDS_MAX: u64 = 3600;
+/// Buckets a decade of the timeline's counts, 15 % each: what a heat map can show.
+pub(crate) const HEAT_BUCKETS_PER_DECADE: f64 = 16.0;
+/// Upper end of the first of these buckets, in microseconds: less than any network takes.
+pub(crate) const HEAT_FIRST_US: f64 = 10.0;
+/// Between two instants at which the jitter thread wakes up: half a percent of a core.
+pub(crate) const JITTER_INTERVAL: Duration = Duration::from_millis(1);
+
+/// Lateness of lines up to here never voids a run, in microseconds: any wake-up may take as long
+/// where a core has something else to do.
+pub(crate) const LAG_FLOOR_US: f64 = 1000.0;
+/// The share of the latency that may be the generator's own lateness. With a quarter, at least
+/// three quarters of what is reported are the server's and the network's.
+pub(crate) const LAG_SHARE_MAX: f64 = 0.25;
+/// The share of the time that a receiving thread may be running or waiting for a core. Above it
+/// lines wait for the thread, ever longer.
+pub(crate) const RECEIVER_OCCUPIED_MAX: f64 = 0.9;
+/// Late wake-ups up to here never void a run, in microseconds: a receiving thread that has just
+/// begun its turn may keep a core for some milliseconds, and is not late itself.
+pub(crate) const JITTER_FLOOR_US: f64 = 5000.0;
+/// The share of the latency that late wake-ups may be. More than for lines, which are known to have
+/// been late; that a read was is likely.
+pub(crate) const JITTER_SHARE_MAX: f64 = 0.5;

@@ -1,6 +1,7 @@
-//! A thread that connects its share of the clients and then reads: it moves bytes, asks `wire` what
-//! they are, `audit` whether they are right, and records how long they took. One buffer serves all
-//! connections, one look at the clock serves all lines of a read. It writes nothing but `/join`.
+//! A thread that connects its share of the clients and then reads: it moves bytes, asks `protocol`
+//! and `wire` what they are, `audit` whether they are right, and records how long they took. One
+//! buffer serves all connections, one look at the clock serves all lines of a read. It writes only
+//! what brings a client to its room.
 //!
 //! Epoll reports edges (mio), so a socket is read until a read is short; one that the server has
 //! closed is read to its end.
@@ -8,10 +9,12 @@
 use crate::audit::{Audit, Faults, Totals, Where};
 use crate::clock::now_ns;
 use crate::limits::{CLIENTS_PER_ADDRESS_MAX, CLIENTS_PER_BOUND_ADDRESS_MAX, EVENTS_MAX, READ_LEN};
-use crate::scenario::{Plan, Protocol};
+use crate::protocol::{Decoder, Item};
+use crate::scenario::Plan;
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
-use crate::wire::{Parsed, Splitter, parse};
+use crate::timeline::Arrivals;
+use crate::wire::{Parsed, parse};
 use crate::{Failure, failed};
 use mio::event::Event;
 use mio::unix::SourceFd;
@@ -41,7 +44,7 @@ pub(crate) struct Received {
 
 /// What the thread tells when all its clients are welcome.
 pub(crate) struct Ready {
-    /// From connect to the welcome line, and to the answer to `/join`.
+    /// From connect to the welcome, or to the answer of those who ask for a room.
     pub(crate) connect: Durations,
     /// The sockets of those who send, with the sender's id.
     pub(crate) senders: Vec<(u32, Arc<TcpStream>)>,
@@ -65,21 +68,21 @@ pub(crate) struct Receiver {
     /// Deliveries still to come.
     awaited: u64,
     deliveries: Vec<Deliveries>,
-    prefixed: bool,
+    arrivals: Arrivals,
 }
 
 struct Client {
     stream: Arc<TcpStream>,
     phase: Phase,
-    splitter: Splitter,
+    decoder: Decoder,
     connect_ns: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
-    /// The first line has not come.
+    /// It has not been let in.
     Connecting,
-    /// The answer to `/join` has not come.
+    /// It has asked for its room and has had no answer.
     Joining,
     Ready,
     Closed,
@@ -101,7 +104,7 @@ impl Receiver {
             audit: Audit::new(clients().map(|client| plan.senders_heard(client))),
             share: clients().count(),
             deliveries: vec![Deliveries::new(); plan.scenario.groups.len()],
-            prefixed: plan.scenario.protocol == Protocol::Chatd,
+            arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
             target,
             thread,
             poll,
@@ -201,7 +204,7 @@ impl Receiver {
         self.clients.push(Client {
             stream: Arc::new(socket.into()),
             phase: Phase::Connecting,
-            splitter: Splitter::default(),
+            decoder: self.plan.scenario.protocol.decoder(),
             connect_ns,
         });
         Ok(())
@@ -264,42 +267,50 @@ impl Receiver {
 
     fn on_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), Failure> {
         let now_ns = now_ns();
-        let mut splitter = std::mem::take(&mut self.clients[index].splitter);
+        // Taken out for the time of the call, so that items can be handed to `self`.
+        let vacant = self.plan.scenario.protocol.decoder();
+        let mut decoder = std::mem::replace(&mut self.clients[index].decoder, vacant);
         let mut result = Ok(());
-        splitter.feed(bytes, |line| {
+        decoder.feed(bytes, |item| {
             if self.clients[index].phase == Phase::Ready {
-                self.on_line(index, line, now_ns);
-            } else if result.is_ok() {
-                result = self.on_early_line(index, line, now_ns);
+                self.on_item(index, item, now_ns);
+            } else if result.is_ok() && item == Item::Done {
+                result = self.on_welcome(index, now_ns);
             }
         });
-        self.clients[index].splitter = splitter;
+        self.clients[index].decoder = decoder;
         result
     }
 
-    /// A line to a client that is not yet where it should be.
-    fn on_early_line(&mut self, index: usize, line: &[u8], now_ns: u64) -> Result<(), Failure> {
+    /// A client was let in, or is in the room it asked for.
+    fn on_welcome(&mut self, index: usize, now_ns: u64) -> Result<(), Failure> {
         let room = self.plan.room_name(self.number(index));
         let client = &mut self.clients[index];
         match (client.phase, room) {
             (Phase::Connecting, Some(room)) => {
                 client.phase = Phase::Joining;
-                let joined = (&*client.stream).write_all(format!("/join {room}\r\n").as_bytes());
-                return joined.map_err(|error| failed("joining a room", &error));
+                let mut words = Vec::new();
+                self.plan.scenario.protocol.enter(&mut words, &room);
+                let asked = (&*client.stream).write_all(&words);
+                return asked.map_err(|error| failed("joining a room", &error));
             }
-            // Notices of the lobby, until the answer comes.
-            (Phase::Joining, Some(room)) if !answers_join(line, &room) => {}
             _ => {
                 client.phase = Phase::Ready;
                 self.ready_count += 1;
+                self.shared.timeline.clients.fetch_add(1, Ordering::Relaxed);
                 self.connect.record(now_ns.saturating_sub(client.connect_ns));
             }
         }
         Ok(())
     }
 
-    fn on_line(&mut self, index: usize, line: &[u8], now_ns: u64) {
-        let header = match parse(line, self.prefixed) {
+    fn on_item(&mut self, index: usize, item: Item<'_>, now_ns: u64) {
+        let parsed = match item {
+            Item::Text(text) => parse(text),
+            Item::Corrupted => Parsed::Corrupted,
+            Item::Done | Item::Notice(_) => return,
+        };
+        let header = match parsed {
             Parsed::Line(header) => header,
             Parsed::Other => return,
             Parsed::Corrupted => {
@@ -328,6 +339,7 @@ impl Receiver {
             let deliveries = &mut self.deliveries[sender.group];
             deliveries.count += 1;
             deliveries.latency.record(latency_ns);
+            self.arrivals.record(now_ns, latency_ns);
             deliveries.uncorrected.record(now_ns.saturating_sub(header.sent_ns));
             let receivers = self.plan.receivers(&sender);
             for (at, durations) in [
@@ -349,13 +361,15 @@ impl Receiver {
             return Err(Failure::Run(format!("client {client} was not let in: {why}")));
         }
         self.audit.on_closed();
+        self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
         let expected = expected_lines(&self.plan, client);
         let outstanding = expected.saturating_sub(self.audit.arrived(index));
         self.awaited = self.awaited.saturating_sub(outstanding);
         Ok(())
     }
 
-    fn finish(self) -> Received {
+    fn finish(mut self) -> Received {
+        self.arrivals.hand_over();
         let Self { plan, audit, clients, deliveries, thread, .. } = self;
         let threads = plan.scenario.threads;
         let number = |index: usize| client_number(thread + index * threads);
@@ -392,40 +406,10 @@ pub(crate) fn loopback_address(run: u32) -> Ipv4Addr {
     Ipv4Addr::new(127, high.clamp(1, 254), low, 1)
 }
 
-/// `You are in NAME ..` or `You are alone in NAME ..`.
-fn answers_join(line: &[u8], room: &str) -> bool {
-    [&b"You are in "[..], b"You are alone in "].iter().any(|words| {
-        let rest = line.strip_prefix(*words);
-        let rest = rest.and_then(|rest| rest.strip_prefix(room.as_bytes()));
-        rest.is_some_and(|rest| rest.first().is_none_or(|next| !next.is_ascii_alphanumeric()))
-    })
-}
-
 fn expected_lines(plan: &Plan, client: u32) -> u64 {
     plan.expected(client).map(|each| u64::from(each.lines)).sum()
 }
 
 fn client_number(number: usize) -> u32 {
     u32::try_from(number).expect("bounded by CLIENTS_MAX")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_answer_to_join_is_told_from_other_lines() {
-        let rows: [(&[u8], bool); 6] = [
-            (b"You are in load-1", true),
-            (b"You are alone in load-1.", true),
-            (b"You are in load-1: 3 people", true),
-            (b"You are in load-12", false),
-            (b"You are in lobby", false),
-            (b"Client joined load-1", false),
-        ];
-        for (line, answer) in rows {
-            let text = String::from_utf8_lossy(line);
-            assert_eq!(answers_join(line, "load-1"), answer, "{text}");
-        }
-    }
 }

@@ -1,21 +1,50 @@
-//! What a run found, as text and as JSON.
+//! What a run found: the report, schema `load-test/1`. `REPORT.md` explains each key; within a
+//! schema keys are only ever added. What was not measured is absent: null, an empty list, or
+//! percentiles with a `count` of 0.
 
 use crate::audit::Totals;
-use crate::limits::FAULT_ROWS_SHOWN;
 use serde::{Deserialize, Serialize};
-use std::fmt::{Display, Formatter, Result};
+
+/// The schema these types are.
+pub const SCHEMA: &str = "load-test/1";
 
 /// Everything a run found. Times in microseconds unless the name says otherwise.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Report {
-    /// Whether anything went wrong.
+    /// `SCHEMA`.
+    pub schema: String,
+    /// The command line, quoted for a shell.
+    pub command: String,
+    /// When the measured time began: RFC 3339, UTC.
+    pub started_at: String,
+    /// The same seed gives the same schedule.
+    pub seed: u64,
+    /// Address and port of the server.
+    pub target: String,
+    /// What it speaks.
+    pub protocol: String,
+    /// The measured time.
+    pub duration_s: f64,
+    /// What was asked for, in one line.
+    pub scenario: String,
+    /// Where it ran.
+    pub machine: Machine,
+    /// Whether all went well.
     pub verdict: Verdict,
+    /// Why the figures are not the server's, in words.
+    pub void_reasons: Vec<String>,
+    /// What the figures had to hold, and whether they did.
+    pub slo: Vec<SloRow>,
     /// How many connected.
     pub clients: u32,
-    /// What happened to the lines, the warm-up's included.
-    pub audit: Totals,
     /// Deliveries in the histograms: those of the measured time.
     pub measured: u64,
+    /// What happened to the lines, the warm-up's included.
+    pub audit: Totals,
+    /// The clients that the server closed, by the reason it gave.
+    pub closed_reasons: Vec<ClosedReason>,
+    /// Where the faults are.
+    pub faults: Vec<FaultRow>,
     /// From the instant a line was due to the receiver's read.
     pub latency_us: Percentiles,
     /// From its write to the receiver's read.
@@ -24,7 +53,9 @@ pub struct Report {
     pub schedule_lag_us: Percentiles,
     /// From a client's connect until it was where it should be.
     pub connect_us: Percentiles,
-    /// From the first connect until all clients were.
+    /// From a client's request for a room until it was in it.
+    pub join_us: Percentiles,
+    /// From the first connect until all clients were where they should be.
     pub connect_total_s: f64,
     /// How a line spreads.
     pub broadcast_us: Broadcast,
@@ -34,22 +65,82 @@ pub struct Report {
     pub server: Option<ServerReport>,
     /// What this process used.
     pub generator: Generator,
-    /// Where the faults are.
-    pub faults: Vec<FaultRow>,
+    /// The measured time, second by second.
+    pub timeline: Vec<Second>,
+    /// The histograms behind the percentiles.
+    pub histograms: Histograms,
 }
 
-/// Whether every line came as it should.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Where a run took place.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// Linux's release.
+    pub kernel: String,
+    /// The processor's name.
+    pub cpu: String,
+    /// Cores online, as the kernel counts them.
+    pub cores: u32,
+    /// Memory in all.
+    pub memory_bytes: u64,
+    /// Descriptors that the generator may have (`RLIMIT_NOFILE`).
+    pub nofile: u64,
+    /// Who may run on which cores.
+    pub pinning: Pinning,
+    /// Version of the generator.
+    pub load_test: String,
+    /// What the server says its version is, if the generator started it.
+    pub server: Option<String>,
+    /// Cores that other processes kept busy during the measured time.
+    pub others_cores: Option<f64>,
+}
+
+/// Lists of cores, as in `0-1,4`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "the names say it")]
+pub struct Pinning {
+    pub generator: String,
+    pub server: Option<String>,
+}
+
+/// In order of precedence.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// It did.
+    /// Lines did not come as they should, or clients were closed: the audit says how many.
+    Fail,
+    /// The generator was the bottleneck: the figures say nothing of the server.
+    Void,
+    /// Something asked for with `--slo` did not hold.
+    Slo,
+    /// None of these.
+    #[default]
     Pass,
-    /// It did not; the audit says how often.
-    Fault,
+}
+
+/// A bound on a figure.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct SloRow {
+    /// As it was typed.
+    pub name: String,
+    /// The most it may be: microseconds, bytes or a count.
+    pub limit: f64,
+    /// What it was; none if it was not measured.
+    pub value: Option<f64>,
+    /// Whether it was measured and within the limit.
+    pub held: bool,
+}
+
+/// Clients that were closed alike.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedReason {
+    /// What the server said last, or what the kernel said of the connection.
+    pub reason: String,
+    /// How many.
+    pub count: u64,
 }
 
 /// Of a histogram.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Percentiles {
     pub p50: f64,
@@ -57,19 +148,23 @@ pub struct Percentiles {
     pub p99: f64,
     pub p999: f64,
     pub max: f64,
+    /// How many durations; with none, the others say nothing.
+    pub count: u64,
 }
 
 /// Of a histogram with one value per line.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]
 pub struct Spread {
     pub p50: f64,
     pub p99: f64,
     pub max: f64,
+    /// How many lines; with none, the others say nothing.
+    pub count: u64,
 }
 
 /// The latency of one receiver of each line.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct Broadcast {
     /// Who got it first.
     pub first: Spread,
@@ -77,10 +172,12 @@ pub struct Broadcast {
     pub median: Spread,
     /// Who got it last.
     pub last: Spread,
+    /// From the first to the last.
+    pub spread: Spread,
 }
 
 /// One group of clients.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct GroupReport {
     /// Its name in the scenario.
     pub name: String,
@@ -93,35 +190,110 @@ pub struct GroupReport {
 }
 
 /// The server process, from /proc.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 pub struct ServerReport {
     /// CPU time in its own code, over the measured time.
     pub cpu_user_s: f64,
     /// CPU time in the kernel for it.
     pub cpu_sys_s: f64,
     /// Both, for each measured delivery.
-    pub cpu_us_per_delivery: f64,
+    pub cpu_us_per_delivery: Option<f64>,
+    /// Measured deliveries for each second of both.
+    pub deliveries_per_cpu_s: Option<f64>,
     /// Resident memory at the end, with all clients connected.
     pub rss_bytes: u64,
     /// Its growth since before the first connect, for each client.
     pub rss_bytes_per_connection: f64,
+    /// How often its threads gave up their core to wait, over the measured time.
+    pub voluntary_switches: u64,
+    /// How often the kernel took their core from them.
+    pub involuntary_switches: u64,
+    /// Memory in socket buffers at the end, of all TCP sockets of the network namespace: both ends
+    /// of a connection on loopback.
+    pub tcp_memory_bytes: Option<u64>,
 }
 
 /// This process.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Generator {
     /// CPU time for each measured delivery.
-    pub cpu_us_per_delivery: f64,
+    pub cpu_us_per_delivery: Option<f64>,
     /// CPU time over the time that passed: 1 is one core without a pause.
     pub busy: f64,
+    /// Its threads, over the measured time; none where the kernel does not count (schedstat).
+    pub threads: Vec<ThreadReport>,
+    /// How late a thread wakes up that has nothing else to do, a thousand times a second.
+    pub jitter_us: Percentiles,
     /// Lines the kernel did not take whole at once.
     pub sends_deferred: u64,
     /// Lines not sent because their sender's connection was closed.
     pub unsent: u64,
 }
 
+/// A thread of the generator.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct ThreadReport {
+    /// `receive-N`, `send`, `jitter`, ...
+    pub name: String,
+    /// CPU time over the time that passed.
+    pub busy: f64,
+    /// Time in which it could run and had no core, over the time that passed.
+    pub waiting: f64,
+}
+
+/// One second of the measured time; the last may be shorter or longer. Deliveries count where they
+/// arrived.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+pub struct Second {
+    /// When it ended, from the beginning of the measured time.
+    pub at_s: f64,
+    /// Measured lines that were read in it, all receivers together.
+    pub deliveries: u64,
+    /// Of these deliveries; to 1 %.
+    pub latency_us: Percentiles,
+    /// The same as counts: the upper end of a bucket in microseconds, and how many fell between it
+    /// and the one before. 16 buckets a decade; empty ones are left out.
+    pub heat: Vec<(f64, u64)>,
+    /// The same as a histogram; see `Histograms`. None without deliveries.
+    pub histogram: Option<String>,
+    /// CPU time of the server in its own code.
+    pub server_cpu_user_s: Option<f64>,
+    /// In the kernel for it.
+    pub server_cpu_sys_s: Option<f64>,
+    /// Resident memory of the server.
+    pub server_rss_bytes: Option<u64>,
+    /// How often its threads gave up their core to wait.
+    pub server_voluntary_switches: Option<u64>,
+    /// How often the kernel took their core from them.
+    pub server_involuntary_switches: Option<u64>,
+    /// TCP sockets of the network namespace, both ends of a connection on loopback.
+    pub tcp_sockets: Option<u64>,
+    /// Memory in the buffers of these sockets.
+    pub tcp_memory_bytes: Option<u64>,
+    /// CPU time of the generator.
+    pub generator_cpu_s: f64,
+    /// Clients connected.
+    pub clients: u32,
+}
+
+/// HdrHistogram V2, deflated, base64: what its tools and libraries read. Values in nanoseconds.
+/// None where nothing was recorded.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[allow(missing_docs, reason = "named like the percentiles")]
+pub struct Histograms {
+    pub latency: Option<String>,
+    pub latency_uncorrected: Option<String>,
+    pub schedule_lag: Option<String>,
+    pub connect: Option<String>,
+    pub join: Option<String>,
+    pub first: Option<String>,
+    pub median: Option<String>,
+    pub last: Option<String>,
+    pub spread: Option<String>,
+}
+
 /// The faults between a sender and a receiver.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it; Totals explains them")]
 pub struct FaultRow {
     /// None: a corrupted line does not tell.
@@ -133,107 +305,4 @@ pub struct FaultRow {
     pub reordered: u64,
     pub corrupted: u64,
     pub foreign: u64,
-}
-
-impl Display for Report {
-    fn fmt(&self, out: &mut Formatter<'_>) -> Result {
-        let audit = &self.audit;
-        writeln!(out, "{} clients welcome after {:.2} s", self.clients, self.connect_total_s)?;
-        writeln!(
-            out,
-            "{:>34}{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "us", "p50", "p90", "p99", "p99.9", "max"
-        )?;
-        row(out, "latency (due to read)", &self.latency_us)?;
-        row(out, "uncorrected (write to read)", &self.latency_uncorrected_us)?;
-        row(out, "schedule lag (due to write)", &self.schedule_lag_us)?;
-        row(out, "connect (to welcome)", &self.connect_us)?;
-        if self.groups.len() > 1 {
-            for group in &self.groups {
-                row(out, &format!("latency of {}", group.name), &group.latency_us)?;
-            }
-        }
-        for (name, spread) in [
-            ("first receiver of a line", &self.broadcast_us.first),
-            ("middle receiver", &self.broadcast_us.median),
-            ("last receiver", &self.broadcast_us.last),
-        ] {
-            let Spread { p50, p99, max } = spread;
-            writeln!(out, "{name:>34}{p50:>10.0}{:>10}{p99:>10.0}{:>10}{max:>10.0}", "", "")?;
-        }
-        self.used(out)?;
-        writeln!(
-            out,
-            "delivered {} of {}: lost {}, duplicated {}, reordered {}, corrupted {}, foreign {}, \
-             clients closed {}",
-            audit.delivered,
-            audit.expected,
-            audit.lost,
-            audit.duplicated,
-            audit.reordered,
-            audit.corrupted,
-            audit.foreign,
-            audit.closed
-        )?;
-        self.fault_table(out)?;
-        write!(out, "{}", if self.verdict == Verdict::Pass { "pass" } else { "FAULT" })
-    }
-}
-
-impl Report {
-    fn used(&self, out: &mut Formatter<'_>) -> Result {
-        if let Some(server) = &self.server {
-            let cpu_s = server.cpu_user_s + server.cpu_sys_s;
-            writeln!(
-                out,
-                "server: {cpu_s:.2} s CPU, {:.3} us a delivery; {:.1} MB resident, {:.0} B a client",
-                server.cpu_us_per_delivery,
-                server.rss_bytes as f64 / 1e6,
-                server.rss_bytes_per_connection
-            )?;
-        }
-        let generator = &self.generator;
-        writeln!(
-            out,
-            "generator: {:.3} us CPU a delivery, busy {:.0} % of a core",
-            generator.cpu_us_per_delivery,
-            generator.busy * 100.0
-        )?;
-        if generator.sends_deferred + generator.unsent > 0 {
-            let Generator { sends_deferred, unsent, .. } = generator;
-            writeln!(out, "{sends_deferred} lines had to wait for the socket, {unsent} unsent")?;
-        }
-        Ok(())
-    }
-
-    fn fault_table(&self, out: &mut Formatter<'_>) -> Result {
-        if self.faults.is_empty() {
-            return Ok(());
-        }
-        let names =
-            ["sender", "room", "receiver", "lost", "twice", "reordered", "corrupt", "foreign"];
-        let line = |out: &mut Formatter<'_>, cells: [String; 8]| {
-            cells.iter().try_for_each(|cell| write!(out, "{cell:>10}"))?;
-            writeln!(out)
-        };
-        line(out, names.map(String::from))?;
-        for row in self.faults.iter().take(FAULT_ROWS_SHOWN) {
-            let sender = row.sender.map_or_else(|| "?".into(), |sender| sender.to_string());
-            let counts = [row.lost, row.duplicated, row.reordered, row.corrupted, row.foreign];
-            let [lost, twice, reordered, corrupted, foreign] =
-                counts.map(|count| count.to_string());
-            let (room, receiver) = (row.room.to_string(), row.receiver.to_string());
-            line(out, [sender, room, receiver, lost, twice, reordered, corrupted, foreign])?;
-        }
-        let more = self.faults.len().saturating_sub(FAULT_ROWS_SHOWN);
-        if more > 0 {
-            writeln!(out, "and {more} more pairs")?;
-        }
-        Ok(())
-    }
-}
-
-fn row(out: &mut Formatter<'_>, name: &str, percentiles: &Percentiles) -> Result {
-    let Percentiles { p50, p90, p99, p999, max } = percentiles;
-    writeln!(out, "{name:>34}{p50:>10.0}{p90:>10.0}{p99:>10.0}{p999:>10.0}{max:>10.0}")
 }

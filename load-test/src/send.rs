@@ -6,7 +6,7 @@ use crate::clock::{duration_ns, now_ns, sleep_until, timespec};
 use crate::scenario::{Due, Plan};
 use crate::session::Shared;
 use crate::stats::Durations;
-use crate::wire::{Header, write_line};
+use crate::wire::{Header, write_text};
 use rustix::event::{PollFd, PollFlags, poll};
 use std::io::{ErrorKind, Write};
 use std::net::TcpStream;
@@ -40,7 +40,7 @@ pub(crate) fn send_all(
     let sender = |stream| Sender { stream, pending: Vec::new(), closed: false };
     let mut senders: Vec<_> = streams.into_iter().map(sender).collect();
     let mut sent = Sent { lag: Durations::new(), deferred: 0, unsent: 0 };
-    let mut line = Vec::new();
+    let (mut text, mut line) = (Vec::new(), Vec::new());
     for due in plan.schedule() {
         let intended_ns = start_ns + due.after_ns;
         flush_until(&mut senders, intended_ns);
@@ -51,13 +51,19 @@ pub(crate) fn send_all(
             continue;
         }
         let sent_ns = now_ns();
+        text.clear();
+        write_text(&mut text, header(plan, due, intended_ns, sent_ns), due.size);
         line.clear();
-        write_line(&mut line, header(plan, due, intended_ns, sent_ns), due.size);
+        plan.scenario.protocol.say(&mut line, &text);
         sender.send(&line, &mut sent.deferred);
         if due.measured {
             sent.lag.record(sent_ns.saturating_sub(intended_ns));
         }
     }
+    // Those who only listen are there for the whole time, too.
+    let end_ns = start_ns + duration_ns(plan.scenario.warmup + plan.scenario.duration);
+    flush_until(&mut senders, end_ns);
+    sleep_until(end_ns);
     let deadline_ns = now_ns() + duration_ns(plan.scenario.grace);
     shared.sending_over(deadline_ns);
     flush_until(&mut senders, deadline_ns);

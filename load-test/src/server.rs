@@ -51,6 +51,19 @@ impl Server {
         Ok(server)
     }
 
+    /// Starts chatd on a port of its choice, with further options.
+    pub fn start_chatd(
+        program: &Path,
+        workers: u32,
+        options: &[&str],
+        cpus: &[usize],
+    ) -> Result<Self, Failure> {
+        let workers = workers.to_string();
+        let listen = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
+        let arguments = [&listen[..], options].concat();
+        Self::start(program, &arguments, cpus)
+    }
+
     /// Where it listens.
     pub fn addr(&self) -> SocketAddr {
         self.addr
@@ -143,6 +156,13 @@ fn without_colour(line: &str) -> String {
     plain
 }
 
+/// The first line that `program --version` prints.
+pub(crate) fn version(program: &Path) -> Option<String> {
+    let output = Command::new(program).arg("--version").output().ok()?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    text.lines().next().map(str::to_owned)
+}
+
 /// The binary `name` of this workspace: beside our own executable, else built by cargo.
 pub fn locate(name: &str) -> Result<PathBuf, Failure> {
     let own = std::env::current_exe().map_err(|error| failed("finding our own path", &error))?;
@@ -171,8 +191,10 @@ fn build(name: &str, workspace: &Path) -> Result<(), Failure> {
 }
 
 /// A server process to be looked at, from before the first client on.
+#[derive(Clone)]
 pub struct Watch {
     pid: u32,
+    version: Option<String>,
     rss_at_start_bytes: u64,
 }
 
@@ -185,6 +207,10 @@ pub struct Usage {
     pub system_ns: u64,
     /// Resident memory now.
     pub rss_bytes: u64,
+    /// How often its threads gave up their core to wait.
+    pub voluntary_switches: u64,
+    /// How often the kernel took their core from them.
+    pub involuntary_switches: u64,
 }
 
 impl Usage {
@@ -192,14 +218,40 @@ impl Usage {
     pub fn cpu_ns(&self) -> u64 {
         self.user_ns + self.system_ns
     }
+
+    /// What was used in between; memory is what it is now.
+    pub(crate) fn since(&self, before: &Self) -> Self {
+        Self {
+            user_ns: self.user_ns.saturating_sub(before.user_ns),
+            system_ns: self.system_ns.saturating_sub(before.system_ns),
+            rss_bytes: self.rss_bytes,
+            voluntary_switches: self.voluntary_switches.saturating_sub(before.voluntary_switches),
+            involuntary_switches: self
+                .involuntary_switches
+                .saturating_sub(before.involuntary_switches),
+        }
+    }
 }
 
 impl Watch {
     /// Call before the first client connects: memory is counted from here.
     pub fn new(pid: u32) -> Result<Self, Failure> {
-        let mut watch = Self { pid, rss_at_start_bytes: 0 };
+        let mut watch = Self { pid, version: None, rss_at_start_bytes: 0 };
         watch.rss_at_start_bytes = watch.usage()?.rss_bytes;
         Ok(watch)
+    }
+
+    /// The same with what the program says its version is, for the report.
+    pub fn with_version(self, version: Option<String>) -> Self {
+        Self { version, ..self }
+    }
+
+    pub(crate) fn version(&self) -> Option<&str> {
+        self.version.as_deref()
+    }
+
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// Resident memory before the first client.
@@ -214,8 +266,21 @@ impl Watch {
             std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))
         };
         let (stat, statm) = (read("stat")?, read("statm")?);
-        parse_usage(&stat, &statm)
-            .ok_or_else(|| Failure::Run(format!("/proc/{}/stat cannot be understood", self.pid)))
+        let usage = parse_usage(&stat, &statm)
+            .ok_or_else(|| Failure::Run(format!("/proc/{}/stat cannot be understood", self.pid)))?;
+        let (voluntary_switches, involuntary_switches) = self.switches()?;
+        Ok(Usage { voluntary_switches, involuntary_switches, ..usage })
+    }
+
+    /// Of all threads that are there now: the process's own count is the first thread's.
+    fn switches(&self) -> Result<(u64, u64), Failure> {
+        let path = format!("/proc/{}/task", self.pid);
+        let tasks = std::fs::read_dir(&path).map_err(|error| failed(&path, &error))?;
+        let statuses = tasks.flatten().map(|task| task.path().join("status"));
+        // One that has ended meanwhile is left out.
+        let switches = statuses.filter_map(|path| std::fs::read_to_string(path).ok());
+        let switches = switches.filter_map(|status| parse_switches(&status));
+        Ok(switches.fold((0, 0), |sum, each| (sum.0 + each.0, sum.1 + each.1)))
     }
 
     /// Waits until resident memory has stayed the same for `reads` looks, `interval` apart; returns
@@ -245,7 +310,37 @@ fn parse_usage(stat: &str, statm: &str) -> Option<Usage> {
     let mut next_ns = || Some(ticks.next()?.parse::<u64>().ok()? * TICK_NS);
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     let page_len = u64::try_from(rustix::param::page_size()).ok()?;
-    Some(Usage { user_ns: next_ns()?, system_ns: next_ns()?, rss_bytes: pages * page_len })
+    Some(Usage {
+        user_ns: next_ns()?,
+        system_ns: next_ns()?,
+        rss_bytes: pages * page_len,
+        voluntary_switches: 0,
+        involuntary_switches: 0,
+    })
+}
+
+fn parse_switches(status: &str) -> Option<(u64, u64)> {
+    let number = |name: &str| {
+        let mut lines = status.lines();
+        lines.find_map(|line| line.strip_prefix(name))?.trim().parse().ok()
+    };
+    Some((number("voluntary_ctxt_switches:")?, number("nonvoluntary_ctxt_switches:")?))
+}
+
+/// TCP sockets in use, and the memory in their buffers, in bytes, of the network namespace.
+pub(crate) fn tcp_sockets() -> Option<(u64, u64)> {
+    parse_tcp_sockets(&std::fs::read_to_string("/proc/net/sockstat").ok()?)
+}
+
+fn parse_tcp_sockets(text: &str) -> Option<(u64, u64)> {
+    let line = text.lines().find_map(|line| line.strip_prefix("TCP: "))?;
+    let number = |name| {
+        let mut words = line.split(' ');
+        words.find(|word| *word == name)?;
+        words.next()?.parse::<u64>().ok()
+    };
+    let page_len = u64::try_from(rustix::param::page_size()).ok()?;
+    Some((number("inuse")?, number("mem")? * page_len))
 }
 
 /// How often the kernel dropped connections because a listener was full: the values of
@@ -324,13 +419,25 @@ mod tests {
         let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 123 45 0 0 20 0 1 0 99 1 2";
         let usage = parse_usage(stat, "1000 25 3 4 5 6 7").expect("well formed");
         let page_len = rustix::param::page_size() as u64;
-        let expected =
-            Usage { user_ns: 1_230_000_000, system_ns: 450_000_000, rss_bytes: 25 * page_len };
+        let expected = Usage {
+            user_ns: 1_230_000_000,
+            system_ns: 450_000_000,
+            rss_bytes: 25 * page_len,
+            voluntary_switches: 0,
+            involuntary_switches: 0,
+        };
         assert_eq!(usage, expected);
+        let status = "Name: x\nvoluntary_ctxt_switches:\t20\nnonvoluntary_ctxt_switches:\t3\n";
+        assert_eq!(parse_switches(status), Some((20, 3)));
+        let sockets = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 3 alloc 8 mem 2\nUDP: inuse 1";
+        assert_eq!(parse_tcp_sockets(sockets), Some((5, 2 * page_len)));
         assert_eq!(parse_usage("42 (a", ""), None);
 
         let own = Watch::new(std::process::id()).expect("this process is there");
         assert!(own.rss_at_start_bytes() > 0);
+        let usage = own.usage().expect("this process is there");
+        assert!(usage.voluntary_switches + usage.involuntary_switches > 0);
+        assert!(tcp_sockets().is_some());
         assert!(listen_drops().is_ok());
     }
 

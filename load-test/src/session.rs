@@ -2,15 +2,20 @@
 //! clients are welcome, sends, waits for what is under way, adds everything up. The caller may look
 //! at the server between the steps.
 
-use crate::clock::{duration_ns, now_ns, process_cpu_ns, sleep_until};
-use crate::limits::{DESCRIPTORS_SPARE, FAULT_ROWS_MAX, START_DELAY};
+use crate::clock::{self, duration_ns, now_ns, sleep_until};
+use crate::limits::{DESCRIPTORS_SPARE, START_DELAY};
+use crate::machine::{Others, machine};
+use crate::outcome::Findings;
 use crate::receive::{Ready, Received, Receiver, WAKER};
-use crate::report::{FaultRow, Generator, GroupReport, Report, ServerReport, Verdict};
+use crate::report::Report;
 use crate::scenario::{Plan, Scenario};
-use crate::send::{Sent, send_all};
-use crate::server::{Usage, Watch};
-use crate::stats::{Deliveries, Durations};
-use crate::{Failure, failed, usage};
+use crate::send::send_all;
+use crate::server::Watch;
+use crate::stats::Durations;
+use crate::threads::{self, Ended, Snapshot};
+use crate::timeline::Timeline;
+use crate::verdict::RECEIVER_NAME;
+use crate::{Failure, failed, jitter, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use std::net::{SocketAddr, TcpStream};
@@ -21,9 +26,10 @@ use std::thread::JoinHandle;
 
 /// All clients connected and welcome.
 pub struct Session {
+    target: SocketAddr,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
-    threads: Vec<JoinHandle<Result<Received, Failure>>>,
+    threads: Vec<JoinHandle<(Result<Received, Failure>, Ended)>>,
     senders: Vec<Arc<TcpStream>>,
     connect: Durations,
     connect_total_ns: u64,
@@ -35,6 +41,7 @@ pub(crate) struct Shared {
     deadline_ns: AtomicU64,
     /// How many receivers have got each line.
     pub(crate) arrivals: Vec<AtomicU32>,
+    pub(crate) timeline: Arc<Timeline>,
     wakers: Vec<Waker>,
 }
 
@@ -87,22 +94,56 @@ impl Session {
 
     /// Sends the schedule and measures; closes all connections at the end.
     pub fn measure(mut self, watch: Option<&Watch>) -> Result<Report, Failure> {
+        let machine = machine(watch)?;
         let start_ns = now_ns() + duration_ns(START_DELAY);
+        let begin_ns = start_ns + duration_ns(self.plan.scenario.warmup);
+        self.shared.timeline.begin(begin_ns);
         let sending = {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
             let senders = std::mem::take(&mut self.senders);
-            std::thread::spawn(move || send_all(&plan, &shared, senders, start_ns))
+            threads::start("send".into(), move || send_all(&plan, &shared, senders, start_ns))?
         };
-        sleep_until(start_ns + duration_ns(self.plan.scenario.warmup));
-        let before = Figures::read(watch)?;
-        let sent = sending.join().map_err(|_| Failure::Run("the sending thread failed".into()))?;
+        sleep_until(begin_ns);
+        let started_at = clock::utc();
+        let (others, before) = (Others::new()?, Snapshot::now());
+        let (jitter_over, over) = channel();
+        let jitter = threads::start("jitter".into(), move || jitter::measure(&over))?;
+        let (looking_over, over) = channel();
+        let looking = {
+            let (shared, watch) = (Arc::clone(&self.shared), watch.cloned());
+            threads::start("look".into(), move || shared.timeline.look(watch.as_ref(), &over))?
+        };
+
+        let (sent, ended) = join(sending)?;
+        let mut threads = vec![ended];
         let mut received = Vec::with_capacity(self.threads.len());
         for thread in std::mem::take(&mut self.threads) {
-            let result = thread.join();
-            received.push(result.map_err(|_| Failure::Run("a receiving thread failed".into()))??);
+            let (result, ended) = join(thread)?;
+            received.push(result?);
+            threads.push(ended);
         }
-        let after = Figures::read(watch)?;
-        Ok(self.report(&sent, &received, watch, &before, &after))
+        drop((jitter_over, looking_over));
+        let (jitter, ended) = join(jitter)?;
+        threads.push(ended);
+        let (looks, ended) = join(looking)?;
+        threads.push(ended);
+        let findings = Findings {
+            plan: &self.plan,
+            target: self.target,
+            machine,
+            others: &others,
+            started_at,
+            connect: &self.connect,
+            connect_total_s: self.connect_total_s(),
+            sent: &sent,
+            received: &received,
+            watch,
+            timeline: &self.shared.timeline,
+            looks: &looks,
+            jitter: &jitter,
+            threads: threads.iter().filter_map(|ended| ended.since(&before)).collect(),
+        };
+        findings.report()
     }
 
     fn start(plan: Plan, target: SocketAddr) -> Result<Self, Failure> {
@@ -113,9 +154,11 @@ impl Session {
         let shared = Shared {
             deadline_ns: AtomicU64::new(u64::MAX),
             arrivals: (0..lines).map(|_| AtomicU32::new(0)).collect(),
+            timeline: Arc::new(Timeline::new(plan.scenario.duration)),
             wakers: Vec::new(),
         };
         Ok(Self {
+            target,
             plan: Arc::new(plan),
             shared: Arc::new(shared),
             threads: Vec::new(),
@@ -142,7 +185,7 @@ impl Session {
         for (thread, poll) in polls.into_iter().enumerate() {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
             let ready = ready.clone();
-            self.threads.push(std::thread::spawn(move || {
+            let receiving = move || {
                 let mut receiver = Receiver::new(plan, shared, target, thread, poll);
                 let outcome = receiver.connect_all();
                 let connected = outcome.is_ok();
@@ -150,85 +193,10 @@ impl Session {
                 drop(ready.send(outcome));
                 drop(ready);
                 if connected { receiver.receive_all() } else { Err(Failure::Run(String::new())) }
-            }));
+            };
+            self.threads.push(threads::start(format!("{RECEIVER_NAME}-{thread}"), receiving)?);
         }
         Ok(())
-    }
-
-    fn report(
-        &self,
-        sent: &Sent,
-        received: &[Received],
-        watch: Option<&Watch>,
-        before: &Figures,
-        after: &Figures,
-    ) -> Report {
-        let mut groups = vec![Deliveries::new(); self.plan.scenario.groups.len()];
-        let mut all = Deliveries::new();
-        let mut audit = crate::Totals::default();
-        for thread in received {
-            audit.add(&thread.totals);
-            for (sum, deliveries) in groups.iter_mut().zip(&thread.deliveries) {
-                sum.add(deliveries);
-                all.add(deliveries);
-            }
-        }
-        let named = self.plan.scenario.groups.iter().zip(&groups);
-        let per_delivery_us =
-            |cpu_ns: u64| if all.count > 0 { cpu_ns as f64 / 1e3 / all.count as f64 } else { 0.0 };
-        let own_cpu_ns = after.own_cpu_ns - before.own_cpu_ns;
-        Report {
-            verdict: if audit.any_fault() { Verdict::Fault } else { Verdict::Pass },
-            clients: self.plan.client_count,
-            audit,
-            measured: all.count,
-            latency_us: all.latency.percentiles(),
-            latency_uncorrected_us: all.uncorrected.percentiles(),
-            schedule_lag_us: sent.lag.percentiles(),
-            connect_us: self.connect.percentiles(),
-            connect_total_s: self.connect_total_s(),
-            broadcast_us: all.broadcast(),
-            groups: named
-                .map(|(group, deliveries)| group_report(&group.name, deliveries))
-                .collect(),
-            server: watch.and_then(|watch| {
-                let (before, after) = (before.server?, after.server?);
-                let cpu_ns = after.cpu_ns().saturating_sub(before.cpu_ns());
-                let grown = after.rss_bytes as f64 - watch.rss_at_start_bytes() as f64;
-                Some(ServerReport {
-                    cpu_user_s: after.user_ns.saturating_sub(before.user_ns) as f64 / 1e9,
-                    cpu_sys_s: after.system_ns.saturating_sub(before.system_ns) as f64 / 1e9,
-                    cpu_us_per_delivery: per_delivery_us(cpu_ns),
-                    rss_bytes: after.rss_bytes,
-                    rss_bytes_per_connection: grown / f64::from(self.plan.client_count),
-                })
-            }),
-            generator: Generator {
-                cpu_us_per_delivery: per_delivery_us(own_cpu_ns),
-                busy: own_cpu_ns as f64 / (after.at_ns - before.at_ns).max(1) as f64,
-                sends_deferred: sent.deferred,
-                unsent: sent.unsent,
-            },
-            faults: self.fault_rows(received),
-        }
-    }
-
-    fn fault_rows(&self, received: &[Received]) -> Vec<FaultRow> {
-        let all = received.iter().flat_map(|thread| &thread.faults);
-        let mut all: Vec<_> = all.collect();
-        all.sort_unstable_by_key(|(at, _)| **at);
-        all.truncate(FAULT_ROWS_MAX);
-        let row = |(at, faults): (&crate::audit::Where, &crate::audit::Faults)| FaultRow {
-            sender: at.sender,
-            room: self.plan.room(u32::try_from(at.receiver).expect("bounded by CLIENTS_MAX")),
-            receiver: at.receiver as u64,
-            lost: faults.lost,
-            duplicated: faults.duplicated,
-            reordered: faults.reordered,
-            corrupted: faults.corrupted,
-            foreign: faults.foreign,
-        };
-        all.into_iter().map(row).collect()
     }
 }
 
@@ -242,27 +210,8 @@ impl Drop for Session {
     }
 }
 
-/// What the server and this process have used so far.
-struct Figures {
-    server: Option<Usage>,
-    own_cpu_ns: u64,
-    at_ns: u64,
-}
-
-impl Figures {
-    fn read(watch: Option<&Watch>) -> Result<Self, Failure> {
-        let server = watch.map(Watch::usage).transpose()?;
-        Ok(Self { server, own_cpu_ns: process_cpu_ns(), at_ns: now_ns() })
-    }
-}
-
-fn group_report(name: &str, deliveries: &Deliveries) -> GroupReport {
-    GroupReport {
-        name: name.into(),
-        measured: deliveries.count,
-        latency_us: deliveries.latency.percentiles(),
-        broadcast_us: deliveries.broadcast(),
-    }
+fn join<T>(thread: JoinHandle<T>) -> Result<T, Failure> {
+    thread.join().map_err(|_| Failure::Run("a thread of the generator failed".into()))
 }
 
 /// Raises the soft limit to the hard one; refuses what even that does not hold.

@@ -1,6 +1,5 @@
-//! Bytes on the wire, both ways, without I/O: splitting what arrives into lines, and the header
-//! that every sent line begins with, so that each delivery tells who sent it, which one it is and
-//! when it was due. A text is
+//! The texts that are sent, both ways, without I/O: each begins with a header, so that every
+//! delivery tells who sent it, which one it is and when it was due. A text is
 //!
 //! ```text
 //! @RRRRRRRR.SSSSSS.QQQQQQQQ.IIIIIIIIIIIIIIII.TTTTTTTTTTTTTTTT.CCCCCCCC filler
@@ -9,9 +8,6 @@
 //!
 //! in lower-case hex. The checksum covers all bytes but its own, so a byte changed anywhere, or a
 //! line cut or joined, shows.
-
-use crate::limits::LINE_LEN_MAX;
-use memchr::memchr;
 
 /// Length of the header with its checksum: the shortest text that can be sent.
 pub const HEADER_LEN: usize = CHECKSUM_AT + 8;
@@ -49,16 +45,12 @@ pub(crate) enum Parsed {
     Corrupted,
 }
 
-/// Reads a line without its end. `prefixed`: the server puts `[NAME] ` before the text.
-pub(crate) fn parse(line: &[u8], prefixed: bool) -> Parsed {
-    let Some(at) = memchr(b'@', line) else { return Parsed::Other };
-    let (prefix, text) = line.split_at(at);
-    let prefix_right = if prefixed {
-        prefix.starts_with(b"[") && prefix.ends_with(b"] ")
-    } else {
-        prefix.is_empty()
-    };
-    if !prefix_right || text.len() < HEADER_LEN {
+/// Reads a text as it came out of the frame that the protocol puts around it.
+pub(crate) fn parse(text: &[u8]) -> Parsed {
+    if text.first() != Some(&b'@') {
+        return Parsed::Other;
+    }
+    if text.len() < HEADER_LEN {
         return Parsed::Corrupted;
     }
     header(text).map_or(Parsed::Corrupted, Parsed::Line)
@@ -77,8 +69,8 @@ fn header(text: &[u8]) -> Option<Header> {
     })
 }
 
-/// Appends the text of `text_len` bytes (at least `HEADER_LEN`) and its line end.
-pub(crate) fn write_line(out: &mut Vec<u8>, header: Header, text_len: usize) {
+/// Appends the text of `text_len` bytes (at least `HEADER_LEN`).
+pub(crate) fn write_text(out: &mut Vec<u8>, header: Header, text_len: usize) {
     let start = out.len();
     out.push(b'@');
     push_hex(out, u64::from(header.run), 8, b'.');
@@ -93,7 +85,6 @@ pub(crate) fn write_line(out: &mut Vec<u8>, header: Header, text_len: usize) {
     let mut digits = Vec::with_capacity(9);
     push_hex(&mut digits, u64::from(sum), 8, b'.');
     out[start + CHECKSUM_AT..start + HEADER_LEN].copy_from_slice(&digits[..8]);
-    out.extend_from_slice(b"\r\n");
 }
 
 /// Over everything but the checksum itself; eight bytes a step, each step reversible, so that a
@@ -144,40 +135,6 @@ fn push_hex(out: &mut Vec<u8>, value: u64, digits: u32, after: u8) {
     out.push(after);
 }
 
-/// Cuts a stream into lines; keeps the beginning of one whose end has not come.
-#[derive(Default)]
-pub(crate) struct Splitter {
-    /// No line feed in it, `LINE_LEN_MAX` bytes at most: of a longer line the rest is dropped.
-    pending: Vec<u8>,
-}
-
-impl Splitter {
-    /// Calls `on_line` for each line that ends in `chunk`, without its line feed or CR LF.
-    pub(crate) fn feed(&mut self, mut chunk: &[u8], mut on_line: impl FnMut(&[u8])) {
-        while let Some(end) = memchr(b'\n', chunk) {
-            let (head, rest) = chunk.split_at(end);
-            if self.pending.is_empty() {
-                on_line(without_carriage_return(head));
-            } else {
-                self.keep(head);
-                on_line(without_carriage_return(&self.pending));
-                self.pending.clear();
-            }
-            chunk = &rest[1..];
-        }
-        self.keep(chunk);
-    }
-
-    fn keep(&mut self, bytes: &[u8]) {
-        let room = LINE_LEN_MAX - self.pending.len();
-        self.pending.extend_from_slice(&bytes[..bytes.len().min(room)]);
-    }
-}
-
-fn without_carriage_return(line: &[u8]) -> &[u8] {
-    line.strip_suffix(b"\r").unwrap_or(line)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -192,90 +149,45 @@ mod tests {
 
     fn text(text_len: usize) -> Vec<u8> {
         let mut out = Vec::new();
-        write_line(&mut out, HEADER, text_len);
-        assert_eq!(out.split_off(text_len), b"\r\n");
+        write_text(&mut out, HEADER, text_len);
+        assert_eq!(out.len(), text_len);
         out
-    }
-
-    fn prefixed(text: &[u8]) -> Vec<u8> {
-        [b"[127.0.0.1:4000] ", text].concat()
     }
 
     #[test]
     fn reads_what_it_wrote() {
         for text_len in [HEADER_LEN, HEADER_LEN + 1, 100, 1024] {
-            let text = text(text_len);
-            assert_eq!(parse(&text, false), Parsed::Line(HEADER), "{text_len}");
-            assert_eq!(parse(&prefixed(&text), true), Parsed::Line(HEADER), "{text_len}");
+            assert_eq!(parse(&text(text_len)), Parsed::Line(HEADER), "{text_len}");
         }
     }
 
     #[test]
-    fn other_lines_are_not_ours() {
-        let others: [&[u8]; 5] = [
-            b"",
-            b"You're connected to the chatd chatserver",
-            b"Client joined 127.0.0.1:37994",
-            b"You are alone in lobby",
-            b"[plato] Yes, I'm here.",
-        ];
-        for line in others {
-            assert_eq!(parse(line, true), Parsed::Other, "{}", String::from_utf8_lossy(line));
+    fn what_others_say_is_not_ours() {
+        for text in [&b""[..], b"Yes, I'm here."] {
+            assert_eq!(parse(text), Parsed::Other, "{}", String::from_utf8_lossy(text));
         }
     }
 
     #[test]
     fn every_changed_byte_shows() {
-        let line = prefixed(&text(100));
-        let text_at = line.len() - 100;
-        for at in text_at..line.len() {
+        let text = text(100);
+        for at in 0..text.len() {
             for mask in [1, 0x20, 0x80, 0xff] {
-                let mut changed = line.clone();
+                let mut changed = text.clone();
                 changed[at] ^= mask;
-                let parsed = parse(&changed, true);
-                // Without its mark a line is no longer ours: the gap in its sequence shows it.
-                let expected = if at == text_at { Parsed::Other } else { Parsed::Corrupted };
-                assert_eq!(parsed, expected, "byte {at}, mask {mask}");
+                // Without its mark a text is no longer ours: the gap in its sequence shows it.
+                let expected = if at == 0 { Parsed::Other } else { Parsed::Corrupted };
+                assert_eq!(parse(&changed), expected, "byte {at}, mask {mask}");
             }
         }
     }
 
     #[test]
-    fn cut_joined_and_wrongly_prefixed_lines_show() {
-        let line = prefixed(&text(100));
-        for len in 18..line.len() {
-            assert_eq!(parse(&line[..len], true), Parsed::Corrupted, "{len} bytes");
+    fn cut_and_joined_texts_show() {
+        let text = text(100);
+        for len in 1..text.len() {
+            assert_eq!(parse(&text[..len]), Parsed::Corrupted, "{len} bytes");
         }
-        assert_eq!(parse(&[&line[..], &line[..]].concat(), true), Parsed::Corrupted);
-        assert_eq!(parse(&text(100), true), Parsed::Corrupted, "no prefix");
-        assert_eq!(parse(&line, false), Parsed::Corrupted, "a prefix from the floor");
-    }
-
-    #[test]
-    fn splits_alike_at_every_position() {
-        let stream = b"one\r\ntwo\n\r\n\nlonger line\r\nrest";
-        let expected: [&[u8]; 5] = [b"one", b"two", b"", b"", b"longer line"];
-        for first in 0..=stream.len() {
-            for second in first..=stream.len() {
-                let mut splitter = Splitter::default();
-                let mut lines = Vec::new();
-                for chunk in [&stream[..first], &stream[first..second], &stream[second..]] {
-                    splitter.feed(chunk, |line| lines.push(line.to_vec()));
-                }
-                assert_eq!(lines, expected, "split at {first} and {second}");
-                assert_eq!(splitter.pending, b"rest");
-            }
-        }
-    }
-
-    #[test]
-    fn an_endless_line_is_bounded() {
-        let mut splitter = Splitter::default();
-        for _ in 0..10 {
-            splitter.feed(&[b'x'; 1000], |_| panic!("no line has ended"));
-        }
-        let mut lines = Vec::new();
-        splitter.feed(b"\nnext\n", |line| lines.push(line.len()));
-        assert_eq!(lines, [LINE_LEN_MAX, 4]);
+        assert_eq!(parse(&[&text[..], &text[..]].concat()), Parsed::Corrupted);
     }
 }

@@ -6,6 +6,7 @@
 
 use std::cell::Cell;
 use std::convert::Infallible;
+use std::io;
 use std::net;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use super::Phase;
 use super::metrics::{self, Sources};
@@ -40,13 +41,14 @@ pub(super) struct Admin {
     pub(super) sources: Sources,
 }
 
+/// Makes the listener one of this runtime.
+pub(super) fn listener(bound: net::TcpListener) -> io::Result<TcpListener> {
+    bound.set_nonblocking(true)?;
+    TcpListener::from_std(bound)
+}
+
 /// Serves `admin` until the runtime ends.
-pub(super) async fn serve(listener: net::TcpListener, admin: Admin) {
-    let listener =
-        match listener.set_nonblocking(true).and_then(|()| TcpListener::from_std(listener)) {
-            Ok(listener) => listener,
-            Err(error) => return warn!(%error, "no admin endpoint"),
-        };
+pub(super) async fn serve(listener: TcpListener, admin: Admin) {
     let admin = Rc::new(admin);
     let places = Arc::new(Semaphore::new(ADMIN_CONNECTIONS_MAX));
     loop {
@@ -155,8 +157,9 @@ mod tests {
     ) {
         let run = || {
             tokio_uring::start(async {
-                let listener = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-                let addr = listener.local_addr().expect("an address");
+                let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+                let addr = bound.local_addr().expect("an address");
+                let listener = listener(bound).expect("a runtime");
                 let phase = Rc::new(Cell::new(Phase::Starting));
                 let admin = Admin { phase: Rc::clone(&phase), sources: sources(Vec::new()) };
                 tokio::task::spawn_local(serve(listener, admin));

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{error, info, warn};
 
 use crate::chat::{self, Event, PeerId, PeerSet};
-use crate::config::Config;
+use crate::config::{Config, Confinement};
 use crate::engine::{self, Door, Parts, Setup};
 use crate::failure::{Failure, Kind};
 use crate::hub::{Batch, Bells, Hub, Outbox};
@@ -30,12 +30,14 @@ use crate::time::{Clock, Monotonic};
 use crate::uring;
 
 mod admin;
+mod confine;
 mod metrics;
 mod signal;
 mod transcript;
 mod workers;
 
 use admin::Admin;
+use confine::Confined;
 use metrics::Sources;
 use signal::Signals;
 use transcript::Transcript;
@@ -53,17 +55,15 @@ pub enum Phase {
     Stopping,
 }
 
-/// Runs the server until a signal stops it.
+/// Runs the server until a signal stops it. `opened` is what [`Opened::new`] made of `config`.
 ///
 /// # Errors
 /// What kept it from starting, or broke it.
-pub fn run(config: Config, log: DroppedLines) -> Result<(), Failure> {
-    run_workers(config, log, engine::run)
+pub fn run(config: Config, opened: Opened, log: DroppedLines) -> Result<(), Failure> {
+    run_workers(config, opened, log, engine::run)
 }
 
-fn run_workers(config: Config, log: DroppedLines, run: Run) -> Result<(), Failure> {
-    uring::check().map_err(|error| Failure::new(Kind::Unavailable, error))?;
-    let opened = Opened::new(&config)?;
+fn run_workers(config: Config, opened: Opened, log: DroppedLines, run: Run) -> Result<(), Failure> {
     let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())
         .map_err(|error| system("the control plane's ring", &error))?;
     let outcome = runtime.block_on(serve(&config, opened, log, run));
@@ -84,12 +84,13 @@ async fn serve(
         listener_count: count(config.listen.len()),
         pace: config.pace,
         drain: config.drain,
+        bounds: config.bounds,
     };
-    opened.tell(&workers);
+    opened.tell(&workers, config.confinement);
     if let Some(listener) = opened.admin {
-        control.start_admin(listener);
+        control.start_admin(listener)?;
     }
-    let door = Arc::new(Door::new(opened.clients, config.trusted.clone()));
+    let door = Arc::new(Door::new(opened.clients, config.trusted.clone(), config.bounds));
     let workers = control.start_workers(opened.by_worker, workers, &door, run)?;
     control.serve(workers).await
 }
@@ -98,8 +99,8 @@ fn system(what: &str, error: &io::Error) -> Failure {
     Failure::new(Kind::System, format_args!("{what}: {error}"))
 }
 
-/// What the operating system has to give before anything starts.
-struct Opened {
+/// What the operating system has to give before anything starts, and that the rest was given up.
+pub struct Opened {
     by_worker: Vec<Vec<Bound>>,
     admin: Option<net::TcpListener>,
     transcript: Option<std::fs::File>,
@@ -109,10 +110,16 @@ struct Opened {
     clients: u32,
     /// As many as the operator asked for.
     clients_asked: Option<u64>,
+    confined: Confined,
 }
 
 impl Opened {
-    fn new(config: &Config) -> Result<Self, Failure> {
+    /// Opens everything, and gives up what is not needed afterwards. No thread may have been
+    /// started before: it would keep what this one gives up.
+    ///
+    /// # Errors
+    /// What is not to be had.
+    pub fn new(config: &Config) -> Result<Self, Failure> {
         let descriptors = uring::raise_descriptor_limit()
             .map_err(|error| system("the limit of open files", &error))?;
         let (worker_clients, clients) =
@@ -132,11 +139,14 @@ impl Opened {
             worker_clients,
             clients,
             clients_asked: config.clients_max,
+            confined: Confined::new(config, || {
+                uring::check().map_err(|error| Failure::new(Kind::Unavailable, error))
+            })?,
         })
     }
 
     /// Tells what was bound and what the workers will take, before the first client is let in.
-    fn tell(&self, config: &engine::Config) {
+    fn tell(&self, config: &engine::Config, confinement: Confinement) {
         for bound in self.by_worker.first().into_iter().flatten() {
             info!(dialect = %bound.listener.dialect, addr = %bound.addr, "listening");
         }
@@ -152,6 +162,7 @@ impl Opened {
         if let Some(asked) = self.clients_asked.filter(|asked| *asked > u64::from(self.clients)) {
             warn!(asked, clients = self.clients, "the limit of open files allows fewer clients");
         }
+        self.confined.tell(&confinement);
         let workers = self.by_worker.len();
         let bytes = bytes_all * workers as u64;
         info!(workers, bytes, clients = self.clients, "memory of all workers");
@@ -232,6 +243,7 @@ struct Control {
     running: usize,
     transcript: Option<Transcript>,
     sources: Sources,
+    confinement: Confinement,
     drain: Duration,
     /// When it stops waiting for the others; from the moment when it stops.
     deadline: Option<Instant>,
@@ -273,14 +285,18 @@ impl Control {
             running: 0,
             transcript,
             sources,
+            confinement: config.confinement,
             drain: config.drain,
             deadline: None,
         })
     }
 
-    fn start_admin(&self, listener: net::TcpListener) {
+    fn start_admin(&self, bound: net::TcpListener) -> Result<(), Failure> {
+        let listener =
+            admin::listener(bound).map_err(|error| system("the admin endpoint", &error))?;
         let admin = Admin { phase: Rc::clone(&self.phase), sources: self.sources.clone() };
         tokio_uring::spawn(admin::serve(listener, admin));
+        Ok(())
     }
 
     /// Starts a thread for each worker, without waiting for them.
@@ -310,6 +326,7 @@ impl Control {
                 sockets: bound.into_iter().map(|bound| bound.socket).collect(),
                 bell: self.peer.bells.of(peer),
                 clock: self.peer.clock,
+                restricted: self.confinement.ring,
                 ready,
             };
             workers::start(setup, run, self.ended_sender.clone())
@@ -356,6 +373,11 @@ impl Control {
                 self.stop();
                 return Err(failure);
             }
+        }
+        if let Err(failure) = confine::confine_calls(&self.confinement) {
+            error!("{failure}");
+            self.stop();
+            return Err(failure);
         }
         self.phase.set(Phase::Serving);
         info!("serving");
@@ -439,13 +461,15 @@ mod tests {
     use clap::Parser;
 
     fn config(options: &[&str]) -> Config {
-        let typed = ["chatd", "--listen", "127.0.0.1:0", "--drain", "0"];
+        // The process of the tests has other threads, and work to do.
+        let typed = ["chatd", "--listen=127.0.0.1:0", "--drain=0", "--unconfined=all"];
         Config::new(Args::parse_from(typed.iter().chain(options))).expect("well-formed options")
     }
 
     fn outcome(options: &[&str], run: Run) -> Failure {
         let config = config(options);
-        run_workers(config, DroppedLines::none(), run).expect_err("the worker fails")
+        let opened = Opened::new(&config).expect("a free port");
+        run_workers(config, opened, DroppedLines::none(), run).expect_err("the worker fails")
     }
 
     /// Ends when the process is over: a worker that cannot be stopped.

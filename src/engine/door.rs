@@ -10,9 +10,10 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use ipnet::IpNet;
 
+use super::bounds::Bounds;
 use super::rate::Rate;
 use crate::chat::CloseReason;
-use crate::limits::{ADDRESS_CLIENTS_MAX, ADDRESS_RATE, ADDRESS_RATE_PERIOD, ADDRESSES_MAX};
+use crate::limits::ADDRESSES_MAX;
 use crate::time::Time;
 
 /// How many are looked at to find one that may be forgotten: an accept must not take long.
@@ -23,6 +24,7 @@ const FORGET_LOOKS: usize = 64;
 pub struct Door {
     clients_max: u32,
     trusted: Vec<IpNet>,
+    bounds: Bounds,
     inside: Mutex<Inside>,
 }
 
@@ -48,8 +50,8 @@ struct Visitor {
 impl Door {
     /// A door for `clients_max` clients in all.
     #[must_use]
-    pub fn new(clients_max: u32, trusted: Vec<IpNet>) -> Self {
-        Self { clients_max, trusted, inside: Mutex::default() }
+    pub fn new(clients_max: u32, trusted: Vec<IpNet>, bounds: Bounds) -> Self {
+        Self { clients_max, trusted, bounds, inside: Mutex::default() }
     }
 
     /// Whether clients from there are exempt from all that is counted for each address, and from
@@ -68,7 +70,8 @@ impl Door {
         let mut inside = self.inside();
         inside.client_count += 1;
         let full = inside.client_count > self.clients_max;
-        let greeted = if self.trusts(ip) { Ok(()) } else { inside.visit(Address::of(ip), now) };
+        let greeted =
+            if self.trusts(ip) { Ok(()) } else { inside.visit(Address::of(ip), now, &self.bounds) };
         if full { Err(CloseReason::Full) } else { greeted }
     }
 
@@ -90,7 +93,7 @@ impl Door {
 }
 
 impl Inside {
-    fn visit(&mut self, address: Address, now: Time) -> Result<(), CloseReason> {
+    fn visit(&mut self, address: Address, now: Time, bounds: &Bounds) -> Result<(), CloseReason> {
         if self.visitors.len() >= ADDRESSES_MAX && !self.visitors.contains_key(&address) {
             self.forget_one();
         }
@@ -99,12 +102,12 @@ impl Inside {
             Entry::Vacant(place) => place.insert(Visitor::default()),
         };
         visitor.client_count += 1;
-        let interval = ADDRESS_RATE_PERIOD / ADDRESS_RATE;
-        let allowed = visitor.rate.allowed(now, ADDRESS_RATE, interval) > 0;
+        let interval = bounds.address_interval();
+        let allowed = visitor.rate.allowed(now, bounds.address_rate, interval) > 0;
         if allowed {
             visitor.rate.spend(1, now, interval);
         }
-        match (allowed, visitor.client_count <= ADDRESS_CLIENTS_MAX) {
+        match (allowed, visitor.client_count <= bounds.address_clients) {
             (false, _) => Err(CloseReason::AddressRate),
             (_, false) => Err(CloseReason::AddressFull),
             (true, true) => Ok(()),
@@ -141,9 +144,14 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::limits::{ADDRESS_CLIENTS, ADDRESS_RATE, ADDRESS_RATE_PERIOD};
 
     fn door() -> Door {
-        Door::new(1_000_000, vec!["127.0.0.0/8".parse().expect("a network")])
+        Door::new(1_000_000, vec![loopback()], Bounds::default())
+    }
+
+    fn loopback() -> IpNet {
+        "127.0.0.0/8".parse().expect("a network")
     }
 
     fn ip(text: &str) -> IpAddr {
@@ -158,12 +166,12 @@ mod tests {
             ("10.0.0.2", "::ffff:10.0.0.2"),
             ("2001:db8::1", "2001:db8::ffff:ffff"),
         ] {
-            for _ in 0..ADDRESS_CLIENTS_MAX {
+            for _ in 0..ADDRESS_CLIENTS {
                 assert_eq!(door.enter(ip(one), now), Ok(()));
             }
             assert_eq!(door.enter(ip(same), now), Err(CloseReason::AddressFull));
-            (0..=ADDRESS_CLIENTS_MAX).for_each(|_| door.leave(ip(one)));
-            for _ in ADDRESS_CLIENTS_MAX + 1..ADDRESS_RATE {
+            (0..=ADDRESS_CLIENTS).for_each(|_| door.leave(ip(one)));
+            for _ in ADDRESS_CLIENTS + 1..ADDRESS_RATE {
                 assert_eq!(door.enter(ip(same), now), Ok(()));
                 door.leave(ip(same));
             }
@@ -178,7 +186,7 @@ mod tests {
 
     #[test]
     fn trusted_networks_count_only_in_all() {
-        let door = Door::new(100, vec!["127.0.0.0/8".parse().expect("a network")]);
+        let door = Door::new(100, vec![loopback()], Bounds::default());
         for _ in 0..100 {
             assert_eq!(door.enter(ip("::ffff:127.0.0.1"), Time::default()), Ok(()));
         }

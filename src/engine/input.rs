@@ -12,9 +12,7 @@ use super::rich::is_refusal;
 use super::token::Key;
 use crate::chat::{CloseReason, Event, Message, RichMode};
 use crate::dialect::Input;
-use crate::limits::{
-    HELD_LEN, HELD_LEN_MAX, LINE_BURST, LINE_INTERVAL, LINES_IN_MAX, RESUMES_MAX, SOFT_MARK_LEN,
-};
+use crate::limits::{HELD_LEN, HELD_LEN_MAX, LINES_IN_MAX, RESUMES_MAX};
 use crate::time::Clock;
 use crate::uring::{BufferId, Completion, Ring, errno};
 
@@ -122,7 +120,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn lines_allowed(&self, key: Key) -> u32 {
         match self.conn(key) {
             Some(Conn { trusted: false, rate, .. }) => {
-                rate.allowed(self.now, LINE_BURST, LINE_INTERVAL).min(LINES_IN_MAX)
+                let bounds = &self.config.bounds;
+                rate.allowed(self.now, bounds.line_burst, bounds.line_interval()).min(LINES_IN_MAX)
             }
             _ => LINES_IN_MAX,
         }
@@ -136,6 +135,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         answers: &mut Vec<u8>,
     ) -> (usize, Option<CloseReason>) {
         let (id, dialect) = (self.id(key), self.dialect(key));
+        let interval = self.config.bounds.line_interval();
         let Self { conns, batch, stats, now, .. } = self;
         let Conn { decoder, rate, rich, .. } = &mut conns[key.slot as usize];
         let mut ending = None;
@@ -160,7 +160,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             }
             if input.counts() {
                 stats.lines_in.add(1);
-                rate.spend(1, *now, LINE_INTERVAL);
+                rate.spend(1, *now, interval);
                 *lines_left -= 1;
             }
             let stop = *lines_left == 0 || batch.is_full() || answers.len() >= ANSWER_LEN;
@@ -180,7 +180,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             && !self.batch.is_full()
             && !self.pool.is_short()
             && self.lines_allowed(key) > 0
-            && self.private_len(conn.private) < SOFT_MARK_LEN
+            && self.private_len(conn.private) < self.config.bounds.unread_len
             && !self.in_held_room(conn)
     }
 

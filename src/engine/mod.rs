@@ -22,6 +22,7 @@ use crate::uring::{self, Completion, Doorbell, Ring, Uring, Wait};
 
 mod accept;
 mod apply;
+mod bounds;
 mod conn;
 mod door;
 mod fanout;
@@ -37,6 +38,7 @@ pub mod stats;
 mod timer;
 pub mod token;
 
+pub use bounds::Bounds;
 pub use door::Door;
 
 use accept::Lane;
@@ -79,6 +81,8 @@ pub struct Config {
     pub pace: Duration,
     /// How long clients are given to read what they are owed when the server stops.
     pub drain: Duration,
+    /// What one client may take.
+    pub bounds: Bounds,
 }
 
 /// What a worker is made of, beside its ring and its clock.
@@ -109,6 +113,8 @@ pub struct Setup {
     pub bell: Arc<Doorbell>,
     /// The clock all workers share.
     pub clock: Monotonic,
+    /// Whether its ring may do only what a worker does.
+    pub restricted: bool,
     /// Told once: whether the worker is ready to accept.
     pub ready: Sender<io::Result<()>>,
 }
@@ -157,8 +163,8 @@ fn small_chunks(config: &Config) -> u32 {
 /// # Errors
 /// When the ring breaks.
 pub fn run(setup: Setup) -> io::Result<()> {
-    let Setup { parts, sockets, bell, clock, ready } = setup;
-    let ring = match make_ring(&parts.config, sockets, bell) {
+    let Setup { parts, sockets, bell, clock, restricted, ready } = setup;
+    let ring = match make_ring(&parts.config, sockets, bell, restricted) {
         Ok(ring) => ring,
         Err(error) => {
             let _ = ready.send(Err(io::Error::new(error.kind(), error.to_string())));
@@ -171,7 +177,12 @@ pub fn run(setup: Setup) -> io::Result<()> {
     Ok(())
 }
 
-fn make_ring(config: &Config, sockets: Vec<OwnedFd>, bell: Arc<Doorbell>) -> io::Result<Uring> {
+fn make_ring(
+    config: &Config,
+    sockets: Vec<OwnedFd>,
+    bell: Arc<Doorbell>,
+    restricted: bool,
+) -> io::Result<Uring> {
     Uring::new(uring::Options {
         submissions: SUBMISSIONS,
         completions: COMPLETIONS,
@@ -182,6 +193,7 @@ fn make_ring(config: &Config, sockets: Vec<OwnedFd>, bell: Arc<Doorbell>) -> io:
         memory_len: memory_len(config),
         listeners: sockets,
         bell,
+        restricted,
     })
 }
 

@@ -7,7 +7,7 @@ use super::token::Key;
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, Event, Message, RoomId};
 use crate::dialect::Dialect;
-use crate::limits::{BEHIND_LEN_MAX, CHUNK_LEN, PRIVATE_LEN_MAX, SPARE_FEEDS};
+use crate::limits::{CHUNK_LEN, PRIVATE_LEN_MAX, SPARE_FEEDS};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -136,7 +136,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             self.stats.feed_refusals.add(1);
             self.slow.push((key, CloseReason::Internal));
         } else if head - private.cursor > PRIVATE_LEN_MAX
-            || conn.blocked && came_while_full > BEHIND_LEN_MAX
+            || conn.blocked && came_while_full > self.config.bounds.behind_len
         {
             self.slow.push((key, CloseReason::Slow));
         } else {

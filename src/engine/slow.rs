@@ -17,7 +17,7 @@ use super::output::Subscription;
 use super::token::{Key, Token};
 use super::{SlowPolicy, Timer, Worker};
 use crate::chat::{CloseReason, Message};
-use crate::limits::{BEHIND_AGE_MAX, BEHIND_LEN_MAX, HOLD_GRACE, SLOW_CHECK_INTERVAL};
+use crate::limits::{HOLD_GRACE, SLOW_CHECK_INTERVAL};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -67,7 +67,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let waited_for = room_feed.congested
             && self.conn(conn).is_some_and(|conn| self.full_for(conn) >= HOLD_GRACE);
         let from = if waited_for { cursor } else { cursor.max(stalled_at) };
-        room_feed.feed.head() - from > BEHIND_LEN_MAX
+        room_feed.feed.head() - from > self.config.bounds.behind_len
     }
 
     /// Closes the slow readers that hold most, until a quarter of the memory would be free again.
@@ -114,9 +114,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Whether a byte that came at `oldest` is unread for longer than may be, and the reader is to
     /// blame for that.
     fn is_too_late(&self, conn: &Conn, oldest: Option<Time>) -> bool {
+        let age = self.config.bounds.behind_age;
         conn.blocked
-            && self.full_for(conn) >= BEHIND_AGE_MAX
-            && oldest.is_some_and(|oldest| oldest + BEHIND_AGE_MAX <= self.now)
+            && self.full_for(conn) >= age
+            && oldest.is_some_and(|oldest| oldest + age <= self.now)
     }
 
     /// When the oldest byte came that the connection has not been sent.
@@ -153,7 +154,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Whether what the connection leaves unread are the lines of rooms, not its own replies.
     fn reads_replies(&self, conn: &Conn) -> bool {
         let oldest = self.oldest_reply(conn.private);
-        !self.is_too_late(conn, oldest) && self.private_len(conn.private) <= BEHIND_LEN_MAX
+        !self.is_too_late(conn, oldest)
+            && self.private_len(conn.private) <= self.config.bounds.behind_len
     }
 
     fn evict(&mut self, key: Key, reason: CloseReason) {

@@ -21,6 +21,7 @@ mod bell;
 mod buf_ring;
 mod map;
 mod probe;
+mod restriction;
 mod ring;
 mod sys;
 

@@ -7,8 +7,9 @@ use std::os::fd::{AsRawFd, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
-use io_uring::{IoUring, Probe, opcode};
+use io_uring::{IoUring, Probe};
 
+use super::restriction::NEEDED;
 use super::{Doorbell, Options, Ring, Uring, Wait, ring};
 
 /// Why the server cannot run here, in words for the operator.
@@ -38,7 +39,7 @@ const REPORT: &str = "This is not expected: please report it with the version of
 /// # Errors
 /// What is missing, with the likely cause and the way out.
 pub fn check() -> Result<(), Unavailable> {
-    let ring = ring::build(8, 64).map_err(|error| setup_failed(&error))?;
+    let ring = ring::build(8, 64, false).map_err(|error| setup_failed(&error))?;
     operations(&ring)?;
     if !ring.params().is_feature_nodrop() || !ring.params().is_feature_skip_cqe_on_success() {
         return Err(too_old("it may lose completions"));
@@ -85,16 +86,7 @@ fn too_old(what: &str) -> Unavailable {
 fn operations(ring: &IoUring) -> Result<(), Unavailable> {
     let mut probe = Probe::new();
     ring.submitter().register_probe(&mut probe).map_err(|error| later_call_failed(&error))?;
-    let needed = [
-        (opcode::Accept::CODE, "ACCEPT"),
-        (opcode::Recv::CODE, "RECV"),
-        (opcode::Send::CODE, "SEND"),
-        (opcode::PollAdd::CODE, "POLL_ADD"),
-        (opcode::AsyncCancel::CODE, "ASYNC_CANCEL"),
-        (opcode::Close::CODE, "CLOSE"),
-        (opcode::Read::CODE, "READ"),
-    ];
-    match needed.into_iter().find(|(code, _)| !probe.is_supported(*code)) {
+    match NEEDED.into_iter().find(|(code, _)| !probe.is_supported(*code)) {
         Some((_, name)) => Err(too_old(&format!("it has no {name}"))),
         None => Ok(()),
     }
@@ -147,6 +139,8 @@ fn small_ring(memory_len: usize) -> io::Result<Uring> {
         memory_len,
         listeners: Vec::<OwnedFd>::new(),
         bell: Arc::new(Doorbell::new()?),
+        // Files are registered below.
+        restricted: false,
     })
 }
 

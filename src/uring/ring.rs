@@ -14,6 +14,7 @@ use io_uring::{EnterFlags, IoUring, Submitter, cqueue, opcode, squeue};
 
 use super::buf_ring::{self, BufRing};
 use super::map::Map;
+use super::restriction;
 use super::sys::AddressSlot;
 use super::{BufferId, Completion, Doorbell, Ring, Stats, Wait};
 
@@ -54,6 +55,8 @@ pub struct Options {
     pub listeners: Vec<OwnedFd>,
     /// What wakes the worker.
     pub bell: Arc<Doorbell>,
+    /// Whether the kernel is told to refuse everything that [`Ring`] does not do.
+    pub restricted: bool,
 }
 
 /// A worker's io_uring. It belongs to the thread that made it (SINGLE_ISSUER).
@@ -89,9 +92,14 @@ impl Uring {
     /// As io_uring_setup(2) and io_uring_register(2); see `probe` for what they mean to an
     /// operator.
     pub fn new(options: Options) -> io::Result<Self> {
-        let ring = build(options.submissions, options.completions)?;
+        let mut ring = build(options.submissions, options.completions, options.restricted)?;
         ring.submitter().register_files_sparse(options.slots)?;
         let buffers = BufRing::register(&ring, options.recv_buffers, options.recv_buffer_len)?;
+        if options.restricted {
+            restriction::restrict(&ring)?;
+            ring.submitter().register_enable_rings()?;
+            restriction::prove(&mut ring)?;
+        }
         let mut enter_flags = EnterFlags::GETEVENTS;
         if ring.params().is_feature_no_iowait() {
             // A waiting worker is idle, not waiting for a disk (Linux 6.15).
@@ -338,8 +346,9 @@ impl Ring for Uring {
 
 /// A ring for one thread: completions are made when the thread asks for them (DEFER_TASKRUN, Linux
 /// 6.1), one bad entry does not hold up the others (SUBMIT_ALL), and there is no array between us
-/// and the entries where the kernel can do without (NO_SQARRAY, Linux 6.6).
-pub(super) fn build(submissions: u32, completions: u32) -> io::Result<IoUring> {
+/// and the entries where the kernel can do without (NO_SQARRAY, Linux 6.6). A `disabled` ring does
+/// nothing until it is enabled, and can be restricted before that.
+pub(super) fn build(submissions: u32, completions: u32, disabled: bool) -> io::Result<IoUring> {
     let builder = |no_array: bool| {
         let mut builder = IoUring::builder();
         builder
@@ -350,6 +359,9 @@ pub(super) fn build(submissions: u32, completions: u32) -> io::Result<IoUring> {
             .setup_cqsize(completions);
         if no_array {
             builder.setup_no_sqarray();
+        }
+        if disabled {
+            builder.setup_r_disabled();
         }
         builder.build(submissions)
     };
@@ -384,6 +396,7 @@ mod tests {
             memory_len: 4_096,
             listeners,
             bell: Arc::new(Doorbell::new().expect("a descriptor")),
+            restricted: true,
         })
         .expect("a ring")
     }
@@ -395,6 +408,14 @@ mod tests {
             }
             ring.enter(Wait::AtMost(Duration::from_secs(5))).expect("a sound ring");
         }
+    }
+
+    #[test]
+    fn a_ring_without_restrictions_is_seen() {
+        let mut free = build(4, 8, false).expect("a ring");
+        assert!(restriction::prove(&mut free).is_err());
+        let mut restricted = tiny(Vec::new());
+        restriction::prove(&mut restricted.ring).expect("it refuses");
     }
 
     /// A connection in slot 0, with token 1 for its receive.

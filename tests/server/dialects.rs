@@ -1,21 +1,14 @@
 //! Clients for programs, over frames (`rid`) and over lines with an address (`p2p`), and people of
 //! all dialects in the same rooms.
 
-use std::net::SocketAddr;
-
 use crate::harness::{Client, Server};
 
 /// The options that open all dialects. The harness adds telnet.
 const ALL: &str = "--listen rid://127.0.0.1:0 --listen p2p://127.0.0.1:0";
 
-/// A client of the dialect that has read nothing.
-fn connect(server: &Server, dialect: &str) -> Client {
-    Client::to(server.logged::<SocketAddr>(&format!("listening dialect={dialect} addr=")))
-}
-
 /// A p2p client that was let in. It sends its id as it is, without a line end.
 fn p2p(server: &Server, id: &str) -> Client {
-    let mut client = connect(server, "p2p");
+    let mut client = server.connect_as("p2p");
     client.send(id);
     client.expect(format!("hello {id},you login successed\n"));
     client
@@ -23,7 +16,7 @@ fn p2p(server: &Server, id: &str) -> Client {
 
 /// A rid client in the room, which nobody else is in.
 fn rid(server: &Server, room: &str) -> Client {
-    let mut client = connect(server, "rid");
+    let mut client = server.connect_as("rid");
     client.frame(room, "");
     client.settle();
     client
@@ -52,7 +45,7 @@ impl Client {
 fn clients_of_rooms_by_number_hold_their_conversation() {
     let server = Server::start(ALL);
     let mut first = rid(&server, "111");
-    let mut second = connect(&server, "rid");
+    let mut second = server.connect_as("rid");
     second.frame("111", "");
     first.expect(format!("\n[{}] entered room.\n", second.name));
     // Each typed line is a frame, its line end included.
@@ -64,7 +57,7 @@ fn clients_of_rooms_by_number_hold_their_conversation() {
     // The first frame for another room enters it, and is dropped.
     first.frame("222", "nobody hears this");
     first.settle();
-    let mut third = connect(&server, "rid");
+    let mut third = server.connect_as("rid");
     third.frame("222", "nor this");
     first.expect(format!("\n[{}] entered room.\n", third.name));
     first.frame("222", "to 222\n");
@@ -111,7 +104,7 @@ fn frames_may_come_in_any_pieces() {
 fn what_is_no_frame_is_reported_and_harms_nobody() {
     let server = Server::start(ALL);
     let mut first = rid(&server, "1");
-    let mut second = connect(&server, "rid");
+    let mut second = server.connect_as("rid");
     second.frame("1", "");
     first.expect(format!("\n[{}] entered room.\n", second.name));
     for rubbish in ["hello", "\n<RID:x>a</RID:x>\n", "<RID:1", "\n</RID:1>\n", "\0\u{7f}\n"] {
@@ -173,7 +166,7 @@ fn an_id_that_cannot_be_is_refused_with_one_line() {
         ("\n", rule),
         ("GET / HTTP/1.1\r\nHost: chatd\r\n\r\n", rule),
     ] {
-        let mut second = connect(&server, "p2p");
+        let mut second = server.connect_as("p2p");
         second.send(id);
         second.expect(answer);
         second.expect_end();
@@ -250,7 +243,7 @@ fn a_full_server_says_so_in_each_dialect() {
     let _first = server.connect();
     let full = "The server is full. Try again later\n";
     for (dialect, words) in [("rid", format!("\n{full}")), ("p2p", full.to_owned())] {
-        let mut second = connect(&server, dialect);
+        let mut second = server.connect_as(dialect);
         second.expect(words);
         second.expect_end();
     }

@@ -93,6 +93,11 @@ impl Server {
         self.addr
     }
 
+    /// The process.
+    pub(crate) fn pid(&self) -> Pid {
+        pid(self.child.as_ref().expect("it has not ended"))
+    }
+
     /// Waits until the log says `marker`, and reads what follows it.
     pub(crate) fn logged<T: FromStr>(&self, marker: &str) -> T {
         self.log.wait_for(marker)
@@ -108,6 +113,16 @@ impl Server {
     /// A client that has read nothing yet.
     pub(crate) fn connect_unread(&self) -> Client {
         Client::to(self.addr)
+    }
+
+    /// The same at the listener of another dialect.
+    pub(crate) fn connect_as(&self, dialect: &str) -> Client {
+        Client::to(self.addr_of(dialect))
+    }
+
+    /// Where the clients of a dialect connect, at a listener that the options have to open.
+    pub(crate) fn addr_of(&self, dialect: &str) -> SocketAddr {
+        self.logged(&format!("listening dialect={dialect} addr="))
     }
 
     /// A client that has read nothing yet, and for which the system keeps as little as it may.

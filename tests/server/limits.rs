@@ -48,6 +48,24 @@ fn an_address_has_sixteen_connections() {
 }
 
 #[test]
+fn the_bounds_of_an_address_can_be_chosen() {
+    let server = Server::start("--trust none --address-clients 2 --address-rate 4");
+    let told = |server: &Server| {
+        let mut client = server.connect_unread();
+        let line = client.line();
+        (client, line)
+    };
+    let crowd = [server.connect(), server.connect()];
+    let (_, line) = told(&server);
+    assert_eq!(line, "Too many connections from your address. Close one first");
+    drop(crowd);
+    let (_, line) = told(&server);
+    assert!(!line.ends_with("in a minute"), "the fourth may try: {line}");
+    let (_, line) = told(&server);
+    assert_eq!(line, "Too many connections from your address. Try again in a minute");
+}
+
+#[test]
 fn an_address_that_connects_too_often_is_sent_away() {
     let server = Server::start("--trust none");
     let mut count = 0;

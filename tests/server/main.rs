@@ -7,6 +7,8 @@
 
 /// Starting the server, talking to it as a plain socket, and reading what it tells its operator.
 mod harness;
+/// A program with somebody before it.
+mod person;
 
 /// The admin endpoint and what it counts.
 mod admin;
@@ -18,6 +20,8 @@ mod clients;
 mod closing;
 /// What the operator types: options, the file, exit codes.
 mod command_line;
+/// What the process gives up after its start.
+mod confinement;
 /// The dialects for programs, and people of all dialects together.
 mod dialects;
 /// Bounds: clients at a time, slow readers, unread replies, many at once, one order on all workers.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use chatd::chat::{self, CloseReason, Event, PeerId, PeerSet};
 use chatd::dialect::Dialect;
 use chatd::engine::stats::WorkerStats;
-use chatd::engine::{self, Door, Listener, SlowPolicy, Worker};
+use chatd::engine::{self, Bounds, Door, Listener, SlowPolicy, Worker};
 use chatd::hub::{Batch, Bells, Hub, Outbox};
 use chatd::limits::ACCEPT_LANES;
 use chatd::time::{Clock, Time};
@@ -109,7 +109,7 @@ impl World {
         let hub = Arc::new(Hub::new(config, std::hash::RandomState::new()));
         let network = "10.0.0.0/8".parse().expect("a network");
         let trusted = if options.trusted { vec![network] } else { Vec::new() };
-        let door = Arc::new(Door::new(options.seats, trusted));
+        let door = Arc::new(Door::new(options.seats, trusted, Bounds::default()));
         let mut world = Self {
             rng: rng.fork(),
             net,
@@ -146,6 +146,7 @@ impl World {
             listener_count,
             pace: self.options.pace,
             drain: DRAIN,
+            bounds: Bounds::default(),
         };
         let parts = ring::Parts {
             worker: index,

@@ -5,7 +5,7 @@
 use super::generator::{Generator, Load};
 use super::table::{Figure, Sample};
 use super::{Bench, Side};
-use crate::args::run_id;
+use crate::options::run_id;
 use crate::receive::loopback_address;
 use crate::server::Watch;
 use crate::{Failure, Report};
@@ -37,7 +37,7 @@ impl Crowd {
                 clients: clients / processes + u32::from(index < clients % processes),
                 rooms: 1,
                 senders: SENDERS,
-                rate: SENDERS,
+                rate: SENDERS.into(),
                 duration,
                 seed: u64::from(index),
                 source: Some(loopback_address(run_id(u64::from(index)))),

@@ -4,7 +4,7 @@
 //! and prints its report as JSON; it leaves when its standard input ends.
 
 use crate::children::Offspring;
-use crate::{Failure, Report, failed};
+use crate::{Failure, Rate, Report, failed};
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr};
 use std::process::{ChildStdin, ChildStdout, Command, Stdio};
@@ -17,7 +17,7 @@ pub(super) struct Load {
     /// 0: they stay in the lobby.
     pub(super) rooms: u32,
     pub(super) senders: u32,
-    pub(super) rate: u32,
+    pub(super) rate: Rate,
     pub(super) warmup: Duration,
     pub(super) duration: Duration,
     pub(super) seed: u64,

@@ -1,10 +1,10 @@
 //! What each preset does: its scenario, one run of it, and which figures it gives.
 
 use super::crowd::{CAPACITIES, figure_name};
-use super::machine::Others;
 use super::table::{Figure, Sample};
 use super::{Bench, BenchArguments, Preset, Side};
-use crate::args::{run_id, start_chatd};
+use crate::machine::Others;
+use crate::options::run_id;
 use crate::server::{Server, Watch, listen_drops};
 use crate::{Failure, Group, Protocol, Report, Scenario, Session};
 use std::path::Path;
@@ -22,7 +22,7 @@ impl Preset {
         let groups = self.groups(arguments).into_iter().map(|group| {
             let Group { name, clients, rate, size, senders, .. } = group;
             let talk = format!(", {rate} lines/s of {size} bytes from {senders}");
-            format!("{name} {clients} clients{}", if rate > 0 { talk } else { String::new() })
+            format!("{name} {clients} clients{}", if senders > 0 { talk } else { String::new() })
         });
         format!("{}: {}", self.name(), groups.collect::<Vec<_>>().join("; "))
     }
@@ -33,13 +33,12 @@ impl Preset {
             Self::Busy => (1000, 10, 1000),
             Self::Rate50 => (1000, 1, 50),
             Self::Rate20 => (1000, 1, 20),
-            Self::Connect | Self::Memory | Self::Joins => (10_000, 0, 0),
+            Self::Connect | Self::Memory | Self::Joins => (10_000, 0, 10),
             Self::Capacity => {
                 let named = |(workers, clients)| Group {
                     name: figure_name("lobby", workers),
                     clients: arguments.clients.unwrap_or(clients),
                     senders: 0,
-                    rate: 0,
                     ..Group::default()
                 };
                 return CAPACITIES.map(named).into();
@@ -48,14 +47,15 @@ impl Preset {
         let clients = arguments.clients.unwrap_or(clients);
         let rooms = u32::from(self == Self::Joins);
         let name = if rooms > 0 { "room" } else { "lobby" };
-        let all = Group { name: name.into(), clients, rooms, senders, rate, ..Group::default() };
+        let (name, rate) = (name.into(), rate.into());
+        let all = Group { name, clients, rooms, senders, rate, ..Group::default() };
         // By turns, one line in every 20 ms.
         let pair = Group {
             name: "pair".into(),
             clients: 2,
             rooms: 1,
             senders: 2,
-            rate: 50,
+            rate: 50.into(),
             jitter: true,
             ..Group::default()
         };
@@ -136,7 +136,9 @@ impl Bench<'_> {
         let one = [self.arguments.pin_server];
         let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
-            Side::Chatd => start_chatd(program(self.chatd.as_deref()), workers, options, cpus),
+            Side::Chatd => {
+                Server::start_chatd(program(self.chatd.as_deref()), workers, options, cpus)
+            }
             Side::Floor => Server::start(program(self.floor.as_deref()), &["127.0.0.1:0"], cpus),
         }
     }
@@ -146,7 +148,7 @@ impl Bench<'_> {
         Scenario {
             groups: preset.groups(self.arguments),
             duration: self.arguments.duration.unwrap_or(Duration::from_secs(10)),
-            protocol: if side == Side::Floor { Protocol::Floor } else { Protocol::Chatd },
+            protocol: if side == Side::Floor { Protocol::Floor } else { Protocol::Telnet },
             run: run_id(plain.seed),
             ..plain
         }
@@ -158,14 +160,15 @@ fn program(path: Option<&Path>) -> &Path {
 }
 
 fn delivery_figures(report: &Report, busy: f64) -> Vec<Figure> {
-    let server_us = report.server.map_or(0.0, |server| server.cpu_us_per_delivery);
+    let server_us = report.server.and_then(|server| server.cpu_us_per_delivery);
+    let own_us = report.generator.cpu_us_per_delivery;
     vec![
-        Figure::new("server CPU per delivery", "us", server_us),
+        Figure::new("server CPU per delivery", "us", server_us.unwrap_or(0.0)),
         Figure::new("p50", "ms", report.latency_us.p50 / 1e3),
         Figure::new("p99", "ms", report.latency_us.p99 / 1e3),
         Figure::new("schedule lag p99", "ms", report.schedule_lag_us.p99 / 1e3),
         Figure::new("lines lost", "", report.audit.lost as f64),
-        Figure::new("generator CPU per delivery", "us", report.generator.cpu_us_per_delivery),
+        Figure::new("generator CPU per delivery", "us", own_us.unwrap_or(0.0)),
         Figure::new("generator busy", "% of cores", busy * 100.0),
     ]
 }

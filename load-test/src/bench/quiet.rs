@@ -89,7 +89,7 @@ fn flood_load(scenario: &Scenario) -> Load {
         clients: flood.clients,
         rooms: flood.rooms,
         senders: flood.senders,
-        rate: flood.rate,
+        rate: flood.rate.clone(),
         warmup: scenario.warmup,
         duration: scenario.duration + FLOOD_MARGIN,
         seed: scenario.seed,

@@ -123,6 +123,7 @@ impl Floor {
             memory_len: SEND_LEN_MAX + GREETING.len(),
             listeners: vec![listener],
             bell: Arc::new(Doorbell::new()?),
+            restricted: true,
         })?;
         let mut floor = Self {
             ring,

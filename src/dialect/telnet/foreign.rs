@@ -1,11 +1,16 @@
 //! Other protocols, recognised by the first bytes of a connection: browsers and scanners for HTTP,
-//! TLS and SSH come to any port.
+//! TLS, SSH, SMB and SOCKS come to any port, and so does a load balancer's PROXY header where that
+//! was turned on by mistake.
 //!
 //! A protocol is known by more than its first word, so that a person may begin with `GET well soon`
-//! or `SSH is nice`. Works on raw bytes, in pieces of any length. It settles within a line: none of
-//! what it looks for holds a control byte that ends a line or begins a telnet command.
+//! or `SSH is nice`. Works on raw bytes, in pieces of any length. It settles before the first line
+//! that is not empty: of what it looks for, only the second PROXY header and the length in SMB's
+//! first bytes may hold a line end, and nothing to read stands before it.
 
-use Stage::{Foreign, Head, Host, Person, Port, SshVersion, Target, TlsVersion, Version};
+use Stage::{
+    Foreign, Head, Host, Person, Port, Pr, ProxyFamily, SmbLength, SmbMark, Socks4, Socks5,
+    SshVersion, Target, TlsVersion, Version,
+};
 
 /// How far the first bytes of a connection agree with another protocol's.
 #[derive(Clone, Copy, Debug, Default)]
@@ -29,6 +34,16 @@ enum Stage {
     Host,
     Port,
     Version,
+    /// What begins with these two letters.
+    Pr,
+    /// What a PROXY header of the first version tells of.
+    ProxyFamily,
+    /// A command of SOCKS 4, and how many ways of SOCKS 5.
+    Socks4,
+    Socks5,
+    /// The three bytes of length before SMB's mark, of which the first is 0, and the mark.
+    SmbLength,
+    SmbMark,
     /// Settled: nothing known, so it is for people.
     Person,
     /// Settled: another protocol.
@@ -48,11 +63,16 @@ const HEADS: &[Word] = &[
     (b"PATCH ", Target),
     (b"TRACE ", Target),
     (b"CONNECT ", Host),
-    // The preface of HTTP/2.
-    (b"PRI * HTTP/2", Foreign),
+    (b"PR", Pr),
     // A TLS record that holds a handshake.
     (b"\x16\x03", TlsVersion),
     (b"SSH-", SshVersion),
+    // The PROXY protocol's second header.
+    (b"\r\n\r\n\0\r\nQUIT\n", Foreign),
+    (&[4], Socks4),
+    (&[5], Socks5),
+    // A NetBIOS session's message.
+    (&[0, 0], SmbLength),
 ];
 const TARGETS: &[Word] =
     &[(b"/", Foreign), (b"*", Foreign), (b"http://", Foreign), (b"https://", Foreign)];
@@ -60,6 +80,21 @@ const TLS_VERSIONS: &[Word] =
     &[(&[0], Foreign), (&[1], Foreign), (&[2], Foreign), (&[3], Foreign), (&[4], Foreign)];
 const SSH_VERSIONS: &[Word] = &[(b"1.", Foreign), (b"2.", Foreign)];
 const VERSIONS: &[Word] = &[(b"HTTP/", Foreign)];
+// The preface of HTTP/2, and the PROXY protocol's first header.
+const PRS: &[Word] = &[(b"I * HTTP/2", Foreign), (b"OXY ", ProxyFamily)];
+const PROXY_FAMILIES: &[Word] =
+    &[(b"TCP4 ", Foreign), (b"TCP6 ", Foreign), (b"UNKNOWN\r\n", Foreign)];
+// Connect and bind.
+const SOCKS4_COMMANDS: &[Word] = &[(&[1], Foreign), (&[2], Foreign)];
+// Up to four ways to prove who one is, the first of them none, GSSAPI or a password.
+const SOCKS5_WAYS: &[Word] = &[
+    (&[1, 0], Foreign),
+    (&[1, 2], Foreign),
+    (&[2, 0], Foreign),
+    (&[3, 0], Foreign),
+    (&[4, 0], Foreign),
+];
+const SMB_MARKS: &[Word] = &[(b"\xffSMB", Foreign), (b"\xfeSMB", Foreign)];
 
 const _: () = assert!(HEADS.len() <= u16::BITS as usize);
 
@@ -86,6 +121,13 @@ impl Opening {
             SshVersion => self.read_word(SSH_VERSIONS, byte),
             Target => self.read_word(TARGETS, byte),
             Version => self.read_word(VERSIONS, byte),
+            Pr => self.read_word(PRS, byte),
+            ProxyFamily => self.read_word(PROXY_FAMILIES, byte),
+            Socks4 => self.read_word(SOCKS4_COMMANDS, byte),
+            Socks5 => self.read_word(SOCKS5_WAYS, byte),
+            SmbLength if self.position == 1 => self.enter(SmbMark),
+            SmbLength => self.position += 1,
+            SmbMark => self.read_word(SMB_MARKS, byte),
             Host | Port => self.read_authority(byte),
             Person | Foreign => {}
         }
@@ -169,6 +211,15 @@ mod tests {
             (b"\x16\x03\x04", 3),
             (b"SSH-2.0-OpenSSH_9.9\r\n", 6),
             (b"SSH-1.99-x", 6),
+            (b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\n", 11),
+            (b"PROXY TCP6 ::1 ::1 1 2\r\n", 11),
+            (b"PROXY UNKNOWN\r\n", 15),
+            (b"\r\n\r\n\0\r\nQUIT\n\x21\x11\0\x0c", 12),
+            (b"\x04\x01\0\x50\x7f\0\0\x01\0", 2),
+            (b"\x05\x01\0", 3),
+            (b"\x05\x02\0\x02", 3),
+            (b"\0\0\0\x85\xffSMBr", 8),
+            (b"\0\0\n\n\xfeSMB@", 8),
         ] {
             assert_eq!(recognised(bytes), Some(len), "{}", bytes.escape_ascii());
         }
@@ -194,6 +245,13 @@ mod tests {
             b"SSH is nice\n",
             b"SSH-keys are nice\n",
             b"SSH-3.0\n",
+            b"PROXY TCP is fine\n",
+            b"PROXY UNKNOWN to me\n",
+            b"\r\n\r\nQUIT\n",
+            b"\x04\x03",
+            b"\x05\x05\0",
+            b"\0\0\0\x85\xffSMX",
+            b"\0hello\n",
             b"\x16\x03\x05",
             b"\x16\x16\x03\x01",
             b"hello\r\nGET / HTTP/1.1\r\n",

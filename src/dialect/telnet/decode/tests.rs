@@ -379,6 +379,10 @@ fn other_protocols_end_the_input() {
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03\n\xff\xfd\x01",
         b"SSH-2.0-OpenSSH_9.9\r\n",
+        b"PROXY TCP4 192.0.2.1 192.0.2.2 1 2\r\nhello\r\n",
+        b"\x05\x01\0",
+        b"\x04\x01\0\x50\x7f\0\0\x01\0",
+        b"\0\0\0\x85\xffSMBr\0",
     ] {
         assert_eq!(inputs(bytes), [Foreign], "{}", bytes.escape_ascii());
     }

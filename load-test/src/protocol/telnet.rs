@@ -1,0 +1,67 @@
+//! chatd's dialect for people: lines that end in CR LF. It greets, rooms are entered with `/join`
+//! and left with `/leave`, to the lobby, and what somebody says has `[NAME] ` before it.
+
+use crate::protocol::Item;
+use memchr::memchr;
+
+/// How the server greets.
+const GREETING: &[u8] = b"You're connected to ";
+/// How it answers those who come to a room.
+const ENTERED: [&[u8]; 2] = [b"You are in ", b"You are alone in "];
+
+pub(crate) fn enter(out: &mut Vec<u8>, room: &str) {
+    out.extend_from_slice(format!("/join {room}\r\n").as_bytes());
+}
+
+pub(crate) fn leave(out: &mut Vec<u8>) {
+    out.extend_from_slice(b"/leave\r\n");
+}
+
+/// What a line is.
+pub(crate) fn item(line: &[u8]) -> Item<'_> {
+    if let Some(at) = memchr(b'@', line) {
+        let (prefix, text) = line.split_at(at);
+        let framed = prefix.starts_with(b"[") && prefix.ends_with(b"] ");
+        return if framed { Item::Text(text) } else { Item::Corrupted };
+    }
+    let begins = |words: &[u8]| line.starts_with(words);
+    if begins(GREETING) || ENTERED.into_iter().any(begins) {
+        Item::Done
+    } else {
+        Item::Notice(line)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_line_is_told_from_the_others() {
+        let rows: [(&[u8], Item<'_>); 12] = [
+            (b"You're connected to the chatd chatserver", Item::Done),
+            (b"You are in load-1 with 2 others", Item::Done),
+            (b"You are alone in load-1", Item::Done),
+            (b"[127.0.0.1:37994] @text", Item::Text(b"@text")),
+            (b"[plato] @text @", Item::Text(b"@text @")),
+            (b"@text", Item::Corrupted),
+            (b"plato] @text", Item::Corrupted),
+            (b"[plato]@text", Item::Corrupted),
+            (b"[plato] hi", Item::Notice(b"[plato] hi")),
+            (b"Client joined 127.0.0.1:37994", Item::Notice(b"Client joined 127.0.0.1:37994")),
+            (b"You are plato", Item::Notice(b"You are plato")),
+            (b"", Item::Notice(b"")),
+        ];
+        for (line, expected) in rows {
+            assert_eq!(item(line), expected, "{}", String::from_utf8_lossy(line));
+        }
+    }
+
+    #[test]
+    fn what_is_said_is_lines() {
+        let mut out = Vec::new();
+        enter(&mut out, "load-1");
+        leave(&mut out);
+        assert_eq!(out, b"/join load-1\r\n/leave\r\n");
+    }
+}

@@ -1,0 +1,111 @@
+//! The server that a command drives: one that runs already, or one that is started for it.
+
+use crate::Failure;
+use crate::server::{Server, Watch, locate, pin, version};
+use clap::Args;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+/// Which server.
+#[derive(Clone, Debug, Args)]
+#[command(next_help_heading = "The server")]
+pub(crate) struct TargetArguments {
+    /// Use the server that listens there rather than starting one
+    #[arg(long, value_name = "HOST:PORT", value_parser = parse_addr)]
+    #[arg(conflicts_with_all = ["server", "workers", "pin_server"])]
+    target: Option<SocketAddr>,
+    /// With --target: whose CPU time and memory to report
+    #[arg(long, value_name = "PID", requires = "target")]
+    server_pid: Option<u32>,
+    /// The chatd to start; otherwise the one beside this program, built if need be
+    #[arg(long, value_name = "PATH")]
+    server: Option<PathBuf>,
+    /// Workers of the server it starts
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    workers: u32,
+    /// The core of the server it starts
+    #[arg(long, value_name = "CPU")]
+    pin_server: Option<usize>,
+    /// The cores of this process
+    #[arg(long, value_name = "CPU,..", value_delimiter = ',')]
+    pin: Vec<usize>,
+}
+
+/// A server that listens.
+pub(crate) struct Target {
+    pub(crate) addr: SocketAddr,
+    /// Where it can be looked at.
+    pub(crate) watch: Option<Watch>,
+    /// It is stopped when dropped.
+    server: Option<Server>,
+}
+
+impl TargetArguments {
+    /// Starts the server if need be, then binds this process to its cores.
+    pub(crate) fn open(&self) -> Result<Target, Failure> {
+        let target = match self.target {
+            Some(addr) => {
+                let watch = self.server_pid.map(Watch::new).transpose()?;
+                Target { addr, watch, server: None }
+            }
+            None => self.start()?,
+        };
+        pin(&self.pin)?;
+        Ok(target)
+    }
+
+    fn start(&self) -> Result<Target, Failure> {
+        let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
+        let server = Server::start_chatd(&program, self.workers, &[], self.pin_server.as_slice())?;
+        let watch = Watch::new(server.pid())?.with_version(version(&program));
+        Ok(Target { addr: server.addr(), watch: Some(watch), server: Some(server) })
+    }
+}
+
+impl Target {
+    /// Stops the server, if it was started; one that does not leave as it should is an error.
+    pub(crate) fn close(self) -> Result<(), Failure> {
+        self.server.map_or(Ok(()), Server::stop)
+    }
+}
+
+/// An address, or a name that is looked up, with a port.
+fn parse_addr(text: &str) -> Result<SocketAddr, String> {
+    let host = text.trim_start_matches('[').trim_end_matches(']');
+    if host.parse::<IpAddr>().is_ok() || !text.contains(':') {
+        return Err("it has no port: write it as HOST:PORT, such as 127.0.0.1:2626".into());
+    }
+    let addrs = text.to_socket_addrs().map_err(|error| format!("it cannot be looked up: {error}"));
+    match addrs?.next() {
+        Some(addr) if addr.port() > 0 => Ok(addr),
+        Some(_) => Err("nothing can listen at port 0".into()),
+        None => Err("the name has no address".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_has_a_host_and_a_port() {
+        let rows = [
+            ("127.0.0.1:2626", "127.0.0.1:2626"),
+            ("[::1]:80", "[::1]:80"),
+            ("127.0.0.1", "it has no port"),
+            ("[::1]", "it has no port"),
+            ("::1", "it has no port"),
+            ("localhost", "it has no port"),
+            ("", "it has no port"),
+            ("127.0.0.1:0", "nothing can listen at port 0"),
+            ("127.0.0.1:70000", "it cannot be looked up: "),
+            ("127.0.0.1:", "it cannot be looked up: "),
+        ];
+        for (text, told) in rows {
+            let read = parse_addr(text).map_or_else(|why| why, |addr| addr.to_string());
+            assert!(read.starts_with(told), "{text}: {read}");
+        }
+        let local = parse_addr("localhost:7").map(|addr| addr.ip().is_loopback());
+        assert_eq!(local, Ok(true), "a name is looked up");
+    }
+}

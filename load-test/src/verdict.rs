@@ -1,0 +1,195 @@
+//! Whether a run's figures are the server's. A generator that is late, or has no core to run on,
+//! makes a server look slow; such a run is void. The rules, each with its number in `limits.rs`:
+//!
+//! - **Lines left late.** Latency counts from the instant a line was due, so the lateness of the
+//!   sender is in it, whoever's fault. It is never the server's: a send does not wait, and what the
+//!   kernel does not take counts as sent. So it is measured exactly, and what decides is its share
+//!   of the latency that is reported, at the median and at p99. Compared with the interval between
+//!   two lines it says little: at 1,000 lines/s a line that is 2 ms late is later than two
+//!   intervals, and still a small part of a latency of 15 ms. Below `LAG_FLOOR_US` lateness is that
+//!   of any wake-up on a machine that does something else, too.
+//! - **A receiving thread was occupied.** One that runs, or could run and has no core, all the time
+//!   reads lines later than they arrive, and latency counts to the read. Running and waiting are
+//!   added up: how busy it can be depends on what else wants its core. The sender is left out, its
+//!   lateness being known line by line.
+//! - **The machine woke threads up late.** A receiving thread that is rarely occupied may still be
+//!   held up at the wrong times by others; a thread that does nothing but wake up shows it. It
+//!   shares the cores with the receiving threads, whose own work it may have to wait for, so this
+//!   needs more than the first rule does.
+//!
+//! A run with faults is no less faulty for it: its verdict is `fail`.
+
+use crate::limits::{
+    JITTER_FLOOR_US, JITTER_SHARE_MAX, LAG_FLOOR_US, LAG_SHARE_MAX, RECEIVER_OCCUPIED_MAX,
+};
+use crate::report::{Report, Verdict};
+use crate::slo::Slo;
+use std::fmt::{Display, Formatter};
+use std::process::ExitCode;
+
+/// The names of receiving threads begin with it.
+pub(crate) const RECEIVER_NAME: &str = "receive";
+
+impl From<Verdict> for ExitCode {
+    fn from(verdict: Verdict) -> Self {
+        Self::from(match verdict {
+            Verdict::Pass => 0,
+            Verdict::Fail => 1,
+            Verdict::Void => 98,
+            Verdict::Slo => 99,
+        })
+    }
+}
+
+impl Display for Verdict {
+    fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
+        out.write_str(match self {
+            Self::Pass => "pass",
+            Self::Fail => "FAIL",
+            Self::Void => "VOID",
+            Self::Slo => "SLO BREACH",
+        })
+    }
+}
+
+impl Report {
+    /// Adds what the run had to hold, and judges it again.
+    pub fn hold(&mut self, slos: &[Slo]) {
+        let rows: Vec<_> = slos.iter().map(|slo| slo.row(self)).collect();
+        self.slo = rows;
+        self.judge();
+    }
+
+    /// Judges the run by what it found and what was asked of it.
+    pub(crate) fn judge(&mut self) {
+        self.void_reasons = void_reasons(self);
+        self.verdict = if self.audit.any_fault() {
+            Verdict::Fail
+        } else if !self.void_reasons.is_empty() {
+            Verdict::Void
+        } else if self.slo.iter().any(|row| !row.held) {
+            Verdict::Slo
+        } else {
+            Verdict::Pass
+        };
+    }
+}
+
+fn void_reasons(report: &Report) -> Vec<String> {
+    let mut reasons = Vec::new();
+    let (latency, lag) = (&report.latency_us, &report.schedule_lag_us);
+    for (name, lag_us, latency_us) in
+        [("median", lag.p50, latency.p50), ("p99", lag.p99, latency.p99)]
+    {
+        if latency.count > 0 && lag_us > LAG_FLOOR_US && lag_us > latency_us * LAG_SHARE_MAX {
+            let share = lag_us / latency_us * 100.0;
+            reasons.push(format!(
+                "lines left late by {} at the {name}, {share:.0} % of the latency reported: give \
+                 the generator a core of its own (--pin), or send fewer lines",
+                ms(lag_us)
+            ));
+        }
+    }
+    for thread in &report.generator.threads {
+        let occupied = thread.busy + thread.waiting;
+        if thread.name.starts_with(RECEIVER_NAME) && occupied > RECEIVER_OCCUPIED_MAX {
+            reasons.push(format!(
+                "{} ran {:.0} % of the time and waited for a core {:.0} %, so it read late: more \
+                 --threads, cores of its own (--pin), or fewer deliveries",
+                thread.name,
+                thread.busy * 100.0,
+                thread.waiting * 100.0
+            ));
+        }
+    }
+    let jitter_us = report.generator.jitter_us.p99;
+    let heavy = jitter_us > JITTER_FLOOR_US && jitter_us > latency.p99 * JITTER_SHARE_MAX;
+    if latency.count > 0 && heavy {
+        reasons.push(format!(
+            "threads of the generator woke up late by {} at the p99, {:.0} % of the latency \
+             reported: stop what else uses its cores",
+            ms(jitter_us),
+            jitter_us / latency.p99 * 100.0
+        ));
+    }
+    reasons
+}
+
+fn ms(us: f64) -> String {
+    format!("{:.1} ms", us / 1e3)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::{Percentiles, SloRow, ThreadReport};
+
+    fn percentiles(p50: f64, p99: f64) -> Percentiles {
+        Percentiles { p50, p90: p99, p99, p999: p99, max: p99, count: 1000 }
+    }
+
+    fn report(lag: (f64, f64), jitter_p99: f64, thread: (&str, f64, f64)) -> Report {
+        let (name, busy, waiting) = thread;
+        let mut report = Report {
+            latency_us: percentiles(6000.0, 15_000.0),
+            schedule_lag_us: percentiles(lag.0, lag.1),
+            ..Report::default()
+        };
+        report.generator.jitter_us = percentiles(10.0, jitter_p99);
+        report.generator.threads = vec![ThreadReport { name: name.into(), busy, waiting }];
+        report
+    }
+
+    #[test]
+    fn a_late_or_starved_generator_voids_the_run() {
+        const CALM: (&str, f64, f64) = ("receive-0", 0.51, 0.1);
+        // (lag p50 and p99, jitter p99, thread, a word of the reason) at a latency of 6 and 15 ms
+        let rows = [
+            ((60.0, 200.0), 300.0, CALM, None),
+            // 1,000 lines/s, a core at 51 %.
+            ((70.0, 2300.0), 2400.0, CALM, None),
+            ((60.0, 4000.0), 300.0, CALM, Some("late by 4.0 ms at the p99")),
+            ((2000.0, 3000.0), 300.0, CALM, Some("late by 2.0 ms at the median")),
+            ((60.0, 200.0), 300.0, ("receive-1", 0.95, 0.0), Some("receive-1 ran 95 %")),
+            ((60.0, 200.0), 300.0, ("receive-0", 0.25, 0.7), Some("waited for a core 70 %")),
+            ((60.0, 200.0), 300.0, ("send", 0.5, 0.5), None),
+            ((60.0, 200.0), 8000.0, CALM, Some("woke up late by 8.0 ms")),
+        ];
+        for (lag, jitter_p99, thread, reason) in rows {
+            let mut report = report(lag, jitter_p99, thread);
+            report.judge();
+            let reasons = report.void_reasons.join("; ");
+            assert_eq!(report.verdict == Verdict::Void, reason.is_some(), "{reasons}");
+            assert!(reason.is_none_or(|reason| reasons.contains(reason)), "{reasons}");
+        }
+        // Lateness below the floor is no matter, whatever its share.
+        let mut quick = report((60.0, 200.0), 300.0, CALM);
+        quick.latency_us = percentiles(70.0, 210.0);
+        quick.judge();
+        assert_eq!(quick.verdict, Verdict::Pass);
+        // Without deliveries there is no latency for it to be part of.
+        let mut idle = report((5000.0, 9000.0), 9000.0, CALM);
+        idle.latency_us = Percentiles::default();
+        idle.judge();
+        assert_eq!(idle.verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_fault_comes_before_void_and_void_before_a_breach() {
+        let breach = || SloRow { name: "p99".into(), limit: 1.0, value: None, held: false };
+        for (lost, late, breached, verdict) in [
+            (1, true, true, Verdict::Fail),
+            (0, true, true, Verdict::Void),
+            (0, false, true, Verdict::Slo),
+            (0, false, false, Verdict::Pass),
+        ] {
+            let lag = if late { 9000.0 } else { 0.0 };
+            let mut report = report((lag, lag), 0.0, ("receive-0", 0.1, 0.0));
+            report.audit.lost = lost;
+            report.audit.expected = lost;
+            report.slo.extend(breached.then(breach));
+            report.judge();
+            assert_eq!(report.verdict, verdict);
+        }
+    }
+}

@@ -1,0 +1,108 @@
+//! The system calls that a serving chatd makes. All others fail with EPERM, as if there were no
+//! permission; the process goes on.
+
+use std::os::unix::net::UnixDatagram;
+
+use seccompiler::{
+    BpfProgram, SeccompAction, SeccompCmpArgLen, SeccompCmpOp, SeccompCondition, SeccompFilter,
+    SeccompRule, TargetArch, apply_filter_all_threads,
+};
+
+use super::Outcome;
+
+/// Why each is there. Found by tracing the server through its tests (`strace -f -c`), and then
+/// thought through for the C library's other ways.
+const ALLOWED: &[libc::c_long] = &[
+    // The rings, and what wakes a worker.
+    libc::SYS_io_uring_enter,
+    libc::SYS_write,
+    // The runtime of the control plane, and the admin endpoint's connections.
+    libc::SYS_epoll_ctl,
+    #[cfg(target_arch = "x86_64")]
+    libc::SYS_epoll_wait,
+    libc::SYS_epoll_pwait,
+    libc::SYS_accept4,
+    libc::SYS_read,
+    libc::SYS_recvfrom,
+    libc::SYS_sendto,
+    libc::SYS_writev,
+    libc::SYS_shutdown,
+    libc::SYS_close,
+    // Locks, clocks, pauses, keys of hash tables.
+    libc::SYS_futex,
+    libc::SYS_clock_gettime,
+    libc::SYS_clock_nanosleep,
+    libc::SYS_getrandom,
+    libc::SYS_sched_yield,
+    // Memory.
+    libc::SYS_brk,
+    libc::SYS_madvise,
+    libc::SYS_mremap,
+    libc::SYS_munmap,
+    // The first steps of a thread, which may come late, a signal's handler, and the ends of
+    // threads and process.
+    libc::SYS_rseq,
+    libc::SYS_set_robust_list,
+    libc::SYS_sched_getaffinity,
+    libc::SYS_gettid,
+    libc::SYS_rt_sigprocmask,
+    libc::SYS_rt_sigreturn,
+    libc::SYS_sigaltstack,
+    libc::SYS_restart_syscall,
+    libc::SYS_exit,
+    libc::SYS_exit_group,
+];
+
+/// Memory may be mapped and protected, but never to be run.
+const ALLOWED_UNLESS_EXECUTABLE: &[libc::c_long] = &[libc::SYS_mmap, libc::SYS_mprotect];
+/// A thread gives itself its name with it.
+const ALLOWED_TO_NAME: libc::c_long = libc::SYS_prctl;
+
+/// Forbids everything else to all threads.
+pub(super) fn forbid() -> Result<Outcome, String> {
+    let filter = filter().map_err(|error| error.to_string())?;
+    apply_filter_all_threads(&filter).map_err(|error| error.to_string())?;
+    prove()?;
+    Ok(Outcome::Holds)
+}
+
+/// Tries a call that serving never makes.
+fn prove() -> Result<(), String> {
+    match UnixDatagram::pair() {
+        Ok(_) => Err("a forbidden call is carried out".into()),
+        Err(_) => Ok(()),
+    }
+}
+
+fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
+    let only_if = |argument, operator, value: i32| {
+        let value = u64::from(value.unsigned_abs());
+        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
+        SeccompRule::new(vec![condition])
+    };
+    let exec = u64::from(libc::PROT_EXEC.unsigned_abs());
+    let not_executable = only_if(2, SeccompCmpOp::MaskedEq(exec), 0)?;
+    let set_name = only_if(0, SeccompCmpOp::Eq, libc::PR_SET_NAME)?;
+    let plain = ALLOWED.iter().map(|call| (*call, Vec::new()));
+    let mapping =
+        ALLOWED_UNLESS_EXECUTABLE.iter().map(|call| (*call, vec![not_executable.clone()]));
+    let rules = plain.chain(mapping).chain([(ALLOWED_TO_NAME, vec![set_name])]).collect();
+    let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
+    let arch = TargetArch::try_from(std::env::consts::ARCH)?;
+    SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_not_forbidden_is_seen() {
+        assert_eq!(prove(), Err("a forbidden call is carried out".into()));
+    }
+
+    #[test]
+    fn the_list_makes_a_filter() {
+        assert!(filter().is_ok());
+    }
+}
