@@ -12,6 +12,7 @@ Commands:\r
   /rooms           list the rooms\r
   /who [ROOM]      list who is in your room, or in another (also /online)\r
   /msg NAME TEXT   write to one person only\r
+  /rich on|off     edit your line on the server, under what arrives\r
   /quit            end the connection (also /logout)\r
 Everything else goes to the others in your room.\r
 To begin a line with a slash, write two: //like this\r

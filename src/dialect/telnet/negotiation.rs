@@ -1,7 +1,8 @@
 //! What this end and the other agree on, and the way into rich mode and out of it.
 //!
 //! Nothing is asked before the person asks for rich mode. What the other end asks for is refused,
-//! each request once, but for CHARSET, by which UTF-8 is agreed on (RFC 2066). Into rich mode:
+//! each request once, but for CHARSET, which is agreed to, and by which UTF-8 is (RFC 2066). Into
+//! rich mode:
 //!
 //! ```text
 //! Line ──▶ Identify ──▶ Agree ──▶ Rich        Identify: TTYPE, three times, and NAWS
@@ -62,9 +63,11 @@ pub(super) struct Negotiation {
     /// Ours: these make a client send each key.
     echo: Side,
     go_ahead: Side,
+    our_charset: Side,
     /// The other end's.
     window: Side,
     terminal: Side,
+    their_charset: Side,
     /// It said all it had to say of itself.
     identified: bool,
     /// It said that it is a MUD client.
@@ -151,29 +154,29 @@ impl Negotiation {
             (Word::Do | Word::Dont, SGA) => Some(&mut self.go_ahead),
             (Word::Will | Word::Wont, NAWS) => Some(&mut self.window),
             (Word::Will | Word::Wont, TTYPE) => Some(&mut self.terminal),
+            (Word::Do | Word::Dont, CHARSET) => Some(&mut self.our_charset),
+            (Word::Will | Word::Wont, CHARSET) => Some(&mut self.their_charset),
             _ => None,
         };
-        match side.filter(|side| !(yes && side.is_off())) {
-            Some(side) => {
+        match side {
+            Some(side) if !(yes && side.is_off()) => {
                 put(out, side.hear(yes), word.answer(), option);
-                self.go_on(out)
+                return self.go_on(out);
             }
-            None => {
-                if yes && self.requests.insert(word, option) {
-                    self.answer_request(word, option, out);
+            Some(side) if option == CHARSET => {
+                side.agree();
+                put(out, Some(true), word.answer(), option);
+                if word == Word::Do {
+                    // The first byte of the list separates it.
+                    put_subnegotiation(out, CHARSET, REQUEST, &[b";", UTF_8].concat());
                 }
-                None
             }
+            _ if yes && self.requests.insert(word, option) => {
+                put(out, Some(false), word.answer(), option);
+            }
+            _ => {}
         }
-    }
-
-    fn answer_request(&mut self, word: Word, option: u8, out: &mut Vec<u8>) {
-        let agree = option == CHARSET;
-        put(out, Some(agree), word.answer(), option);
-        if agree && word == Word::Do {
-            // The separator is the first byte of the list.
-            put_subnegotiation(out, CHARSET, REQUEST, &[b";", UTF_8].concat());
-        }
+        None
     }
 
     /// Something was agreed on or refused.
@@ -243,7 +246,9 @@ impl Negotiation {
                 None
             }
             [TTYPE, IS, ref name @ ..] => self.identify(name, out),
-            [CHARSET, REQUEST, ref list @ ..] if self.requests.has(CHARSET) => {
+            [CHARSET, REQUEST, ref list @ ..]
+                if self.our_charset.is_on() || self.their_charset.is_on() =>
+            {
                 match utf_8_in(list).filter(|_| kept.len() <= SUBNEGOTIATION_KEPT_LEN_MAX) {
                     Some(name) => put_subnegotiation(out, CHARSET, ACCEPTED, name),
                     None => put_subnegotiation(out, CHARSET, REJECTED, &[]),

@@ -28,6 +28,11 @@ impl Side {
         self == Off
     }
 
+    /// A request to turn it on is agreed to.
+    pub(super) fn agree(&mut self) {
+        *self = On;
+    }
+
     /// It is wanted or not; what to send for that.
     pub(super) fn want(&mut self, on: bool) -> Option<bool> {
         let (next, send) = match (*self, on) {
