@@ -61,6 +61,9 @@ pub struct Options {
     #[arg(long, value_name = "NAME")]
     #[serde(deserialize_with = "rooms")]
     pub room: Vec<RoomName>,
+    /// The message of the day: a text that people are shown when they connect [default: none]
+    #[arg(long, value_name = "FILE")]
+    pub motd: Option<PathBuf>,
     /// Clients at a time [default: as many as the limit of open files allows]
     #[arg(long, value_name = "N")]
     pub max_clients: Option<Number<1, { SLOTS_MAX as u64 * WORKERS_MAX as u64 }>>,
@@ -120,6 +123,7 @@ impl Options {
             admin: self.admin.or(file.admin),
             transcript: self.transcript.or(file.transcript),
             room: first_said(self.room, file.room),
+            motd: self.motd.or(file.motd),
             max_clients: self.max_clients.or(file.max_clients),
             trust: first_said(self.trust, file.trust),
             address_clients: self.address_clients.or(file.address_clients),

@@ -1,11 +1,12 @@
 //! What the server uses: the options of the command line and the file, put together, checked, and
-//! derived once. Opens nothing but the file.
+//! derived once. Opens nothing but the files that they name to be read.
 
 use std::fs;
 use std::net::{IpAddr, Ipv6Addr};
 use std::num::NonZero;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
@@ -15,6 +16,7 @@ use crate::args::{Args, LogLevel, Number, Options, Slow, Trust, Unconfined};
 use crate::engine::{Bounds, SlowPolicy};
 use crate::failure::{Failure, Kind};
 use crate::limits::{DRAIN_S, PACE_MS, WORKERS_MAX};
+use crate::motd;
 
 pub use crate::args::Listen;
 
@@ -34,6 +36,8 @@ pub struct Config {
     pub transcript: Option<Transcript>,
     /// Rooms that are always there.
     pub rooms: Vec<String>,
+    /// The message of the day; may be empty.
+    pub motd: Arc<str>,
     /// Clients at a time; `None`: as many as the limit of open files allows.
     pub clients_max: Option<u64>,
     /// Networks whose clients are exempt from the limits for each address and from the rate of
@@ -87,21 +91,22 @@ impl Config {
             Failure::new(Kind::Usage, format_args!("error: {error}\n\nSee 'chatd --help'."))
         })?;
         let file = args.config.as_deref().map_or_else(|| Ok(Options::default()), read)?;
-        Ok(Self::derive(args.options.over(file)))
+        Self::derive(args.options.over(file))
     }
 
-    fn derive(options: Options) -> Self {
+    fn derive(options: Options) -> Result<Self, Failure> {
         let bounds = bounds(&options);
         let listen = match options.listen {
             none if none.is_empty() => vec![LISTEN.parse().expect("a well-formed address")],
             some => some,
         };
-        Self {
+        Ok(Self {
             listen,
             workers: options.workers.map_or_else(cores, |workers| count(workers.value())),
             admin: options.admin.map(|admin| admin.0),
             transcript: options.transcript.map(Transcript::from),
             rooms: options.room.into_iter().map(|room| room.0).collect(),
+            motd: options.motd.as_deref().map_or_else(|| Ok("".into()), motd::read)?,
             clients_max: options.max_clients.map(|clients| clients.value()),
             trusted: trusted(&options.trust),
             bounds,
@@ -111,7 +116,7 @@ impl Config {
             user: options.user,
             confinement: Confinement::without(&options.unconfined),
             log_level: options.log_level.map_or(tracing::Level::INFO, tracing::Level::from),
-        }
+        })
     }
 }
 
@@ -262,10 +267,10 @@ mod tests {
     #[test]
     fn every_option_has_one_name_in_both_places() {
         let words = "--listen 127.0.0.1:1 --listen telnet://[::1]:2 --workers 3 --admin 127.0.0.1:4 \
-             --transcript - --room one --room two --max-clients 5 --slow skip --pace 6 --drain 7 \
-             --log-level debug --address-clients 8 --address-rate 9 --line-burst 11 --line-rate 12 \
-             --behind-bytes 20000 --behind-age 13 --unread-bytes 5000 --user nobody \
-             --unconfined ring";
+             --transcript - --room one --room two --motd /dev/null --max-clients 5 --slow skip \
+             --pace 6 --drain 7 --log-level debug --address-clients 8 --address-rate 9 \
+             --line-burst 11 --line-rate 12 --behind-bytes 20000 --behind-age 13 \
+             --unread-bytes 5000 --user nobody --unconfined ring";
         let words = ["chatd"].into_iter().chain(words.split_ascii_whitespace());
         let args = Args::try_parse_from(words).expect("well-formed options");
         let file = file(
@@ -274,6 +279,7 @@ mod tests {
             admin = "127.0.0.1:4"
             transcript = "-"
             room = ["one", "two"]
+            motd = "/dev/null"
             max-clients = 5
             slow = "skip"
             pace = 6

@@ -24,6 +24,7 @@ pub mod hub;
 pub mod limits;
 pub mod listener;
 pub mod log;
+pub mod motd;
 pub mod text;
 pub mod time;
 #[allow(unsafe_code)]

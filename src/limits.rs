@@ -41,6 +41,12 @@ pub const DRAIN_S_MAX: u64 = 60;
 /// worker to see that the time is over, and for the transcript to write the last lines.
 pub const STOP_GRACE: Duration = Duration::from_millis(250);
 
+/// Workers that are replaced within `REPLACEMENT_PERIOD`. One that goes on failing takes its
+/// clients with it each time: then the service manager had better know.
+pub const REPLACEMENTS_MAX: usize = 5;
+/// See `REPLACEMENTS_MAX`.
+pub const REPLACEMENT_PERIOD: Duration = Duration::from_secs(60);
+
 /// Bytes of transcript that may wait for the writer; as much may be on its way to the file.
 pub const TRANSCRIPT_LEN_MAX: usize = 1 << 20;
 /// The least time between two log lines about lost transcript lines.
@@ -91,6 +97,18 @@ pub const COMMANDS_LEN_MAX: usize = 1024 * 1024;
 pub const NAME_LEN_MAX: usize = 20;
 /// The longest name people see, in bytes: `[` IPv6 address `]:` port.
 pub const SHOWN_NAME_LEN_MAX: usize = 47;
+/// The longest topic of a room, and the longest reason to be away, in bytes: two lines of a
+/// terminal. A list of rooms with as many of them (`LIST_LEN_MAX`) is 23 KB, far below
+/// `PRIVATE_LEN_MAX`.
+pub const REMARK_LEN_MAX: usize = 160;
+/// Of those who write to somebody who is away, how many are known to have been told so. Others hear
+/// it again. 12 bytes each, while somebody is away.
+pub const AWAY_TOLD_MAX: usize = 32;
+/// Numbers that are tried behind a nickname that is taken, to find one that is free.
+pub const NAME_TRIES_MAX: u32 = 20;
+/// The longest message of the day, in bytes: a screen of 24 lines with 170 bytes each. Every client
+/// is sent it from one place.
+pub const MOTD_LEN_MAX: usize = 4096;
 /// How much of a wrong word an answer repeats, in bytes: as much as the longest right one.
 pub const ECHO_LEN_MAX: usize = SHOWN_NAME_LEN_MAX;
 /// The longest rendered line: two names, the text, and the words around them.
@@ -121,8 +139,8 @@ pub const ID_READ_LEN_MAX: usize = 100;
 /// crashed terminals (CVE-2021-27135, CVE-2021-26937).
 pub const COMBINING_MARKS_MAX: usize = 6;
 
-/// Rooms at a time. Each costs about 150 bytes and 4 for each peer in the core, and 200 on each
-/// worker that has members.
+/// Rooms at a time. Each costs about 170 bytes, its topic, and 4 for each peer in the core, and 200
+/// on each worker that has members.
 pub const ROOMS_MAX: usize = 65_536;
 /// Entries a list (`/who`, `/rooms`) names before it says how many more there are.
 pub const LIST_LEN_MAX: usize = 100;

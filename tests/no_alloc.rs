@@ -114,6 +114,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         observers: PeerSet::default(),
         rooms: Vec::new(),
         clients_max: 100,
+        motd: false,
     };
     let ring = Uring::new(Options {
         submissions: 256,
@@ -134,6 +135,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         bells: Arc::new(NoBells),
         stats: Arc::new(WorkerStats::default()),
         door: Arc::new(Door::new(100, vec![loopback], Bounds::default())),
+        motd: "".into(),
         config,
         listeners: vec![Listener { dialect: Dialect::Telnet, slow: SlowPolicy::Close }],
     };

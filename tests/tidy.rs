@@ -17,7 +17,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("failure", &[]),
     ("log", &["limits"]),
     ("args", &["chat", "dialect", "limits"]),
-    ("config", &["args", "engine", "failure", "limits"]),
+    ("motd", &["failure", "limits", "text"]),
+    ("config", &["args", "engine", "failure", "limits", "motd"]),
     ("listener", &["args", "engine", "failure", "limits"]),
     (
         "control",

@@ -1,10 +1,11 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
 use crate::children::{self, Barrier};
-use crate::options::{say, write_json};
+use crate::options::{check_writable, say, write_json};
+use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
-use crate::{Failure, Report, Session, Slo, Verdict, bench, failed, slo};
+use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, failed, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -31,6 +32,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Names the presets, what each is for and what it stands for
     List,
+    /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
+    Report(outputs::ReportArguments),
 }
 
 /// One run.
@@ -59,6 +62,8 @@ struct OutputArguments {
     /// Write the report there too; -: only the report, on standard output
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
+    #[command(flatten)]
+    files: Outputs,
     #[arg(long, value_name = "NAME=MOST,..", value_delimiter = ',', value_parser = Slo::parse)]
     #[arg(help = slo::HELP.lines().next(), long_help = slo::HELP)]
     slo: Vec<Slo>,
@@ -74,6 +79,9 @@ impl Arguments {
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
+            Some(Command::Report(arguments)) => {
+                outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)
+            }
             None => self.run.execute().map(ExitCode::from),
         }
     }
@@ -87,17 +95,20 @@ impl RunArguments {
     fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario.scenario()?;
         scenario.check()?;
+        self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let barrier = self.barrier.then(Barrier::new);
-        let target = self.target.open()?;
+        let target = self.target.open(scenario.protocol)?;
         if self.output.speaks() {
             if self.scenario.is_named() {
                 say(&format_args!("load-test {}", scenario.options()))?;
             }
             say(&describe(&scenario, target.addr))?;
         }
-        let session = Session::connect(scenario, target.addr)?;
+        let silent = self.output.quiet || self.barrier;
+        let progress = if silent { Progress::silent() } else { Progress::shown() };
+        let session = Session::connect_showing(scenario, target.addr, progress)?;
         barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
         let mut report = session.measure(target.watch.as_ref())?;
         report.hold(&self.output.slo);
@@ -108,6 +119,12 @@ impl RunArguments {
 }
 
 impl OutputArguments {
+    fn check(&self) -> Result<(), Failure> {
+        let file = self.json.as_deref().filter(|path| *path != Path::new("-"));
+        file.map_or(Ok(()), check_writable)?;
+        self.files.check()
+    }
+
     /// Whether anything but the JSON goes to the standard output.
     fn speaks(&self) -> bool {
         !self.quiet && self.json.as_deref() != Some(Path::new("-"))
@@ -117,7 +134,8 @@ impl OutputArguments {
         if self.speaks() {
             say(report)?;
         }
-        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))
+        self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))?;
+        self.files.write(report)
     }
 }
 

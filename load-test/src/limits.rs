@@ -9,6 +9,12 @@ pub(crate) const READ_LEN: usize = 64 * 1024;
 pub(crate) const LINE_LEN_MAX: usize = 4096;
 /// The longest text sent, in bytes: chatd refuses longer lines.
 pub const TEXT_LEN_MAX: usize = 1024;
+/// The same for IRC: a line is at most 512 bytes with its end, and carries its author's name, user
+/// and host, the command and the room before the text.
+pub(crate) const IRC_TEXT_LEN_MAX: usize = 350;
+/// A frame without its end, in bytes; of longer ones nothing is believed. NATS introduces itself
+/// with some 600.
+pub(crate) const FRAME_LEN_MAX: usize = 64 * 1024;
 
 /// Clients of one process: the descriptors of `RLIMIT_NOFILE` bound it further.
 pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
@@ -17,13 +23,16 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 /// Threads: more than the cores of any machine this was thought for.
 pub(crate) const THREADS_MAX: usize = 64;
+/// Workers of a server it starts: chatd's own bound.
+pub(crate) const WORKERS_MAX: i64 = 62;
 /// Lines due at one instant: more, and the last of them wait for the generator.
 pub(crate) const BURST_MAX: u32 = 10_000;
 /// Steps of a rate: more is a curve, which nobody reads out of a report.
 pub(crate) const RATE_STEPS_MAX: usize = 64;
 /// Kinds of sizes; each line looks through them.
 pub(crate) const SIZES_MAX: usize = 16;
-/// Lines sent in one run. The arrival counter of each takes 4 bytes: 64 MiB.
+/// Lines sent in one run. What is kept of the arrivals of each takes 8 bytes, 128 MiB; with clients
+/// that leave and return, when it was written takes as much again.
 pub(crate) const LINES_MAX: u64 = 16 << 20;
 /// Pairs of receiver and sender that share a room. Each takes 4 bytes: 256 MiB.
 pub(crate) const AUDIT_CELLS_MAX: u64 = 64 << 20;
@@ -41,6 +50,27 @@ pub(crate) const CLIENTS_PER_ADDRESS_MAX: u32 = 20_000;
 /// The same for an address that sockets are bound to: bind takes only every other port of the
 /// range, 14,116 of them.
 pub(crate) const CLIENTS_PER_BOUND_ADDRESS_MAX: u32 = 10_000;
+/// What the kernel is asked to hold of what a sender wrote and the server has not taken, in bytes;
+/// it doubles this for its own needs. The least it would choose itself. What is beyond waits here,
+/// so that a line is stamped when it leaves, not long before.
+pub(crate) const SEND_BUFFER: usize = 16 * 1024;
+/// The same for what a slow reader has not read: the least a small device has, so that the server
+/// notices within kilobytes, not megabytes.
+pub(crate) const LAG_BUFFER: usize = 4 * 1024;
+/// Between two reads of a slow reader: often enough for a trickle.
+pub(crate) const LAG_INTERVAL: Duration = Duration::from_millis(100);
+/// The least a slow reader reads at once, in bytes: at a rate below ten times this it reads more
+/// rarely instead.
+pub(crate) const LAG_READ_MIN: u32 = 64;
+/// How long a member that has left stays away: long enough for lines that it must not get.
+pub(crate) const AWAY: Duration = Duration::from_millis(200);
+/// How long the sending thread sleeps before it looks whether anybody is left to send to.
+pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
+/// clients with further ones are counted together.
+pub(crate) const REASONS_MAX: usize = 64;
+/// What is kept of a reason, in bytes.
+pub(crate) const REASON_LEN_MAX: usize = 256;
 /// Events taken from epoll at once.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
@@ -62,6 +92,16 @@ pub(crate) const LOG_LINES_MAX: usize = 20;
 pub(crate) const LATENCY_NS_MAX: u64 = 3600 * 1_000_000_000;
 /// Significant digits of a histogram: 0.1 %, at 0.3 MB each.
 pub(crate) const LATENCY_DIGITS: u8 = 3;
+
+/// Nines of the percentile axis: beyond 99.99999 % a run has too few samples to tell.
+pub(crate) const NINES_MAX: f64 = 7.0;
+/// Columns of the heat map: narrower ones could not be told apart on a screen. Longer runs put
+/// several seconds into one. About 1 kB each.
+pub(crate) const COLUMNS_MAX: usize = 360;
+/// Rows of a table of faults in the HTML report, 200 bytes each; the JSON has all.
+pub(crate) const FAULT_ROWS_DRAWN: usize = 100;
+/// Threads of the generator that the HTML report lists.
+pub(crate) const THREADS_DRAWN: usize = 16;
 /// Significant digits of the histograms of the timeline: 1 %, at 28 kB for each receiving thread
 /// and about 1 kB, packed, for each second and thread.
 pub(crate) const SECOND_DIGITS: u8 = 2;
@@ -91,3 +131,7 @@ pub(crate) const JITTER_FLOOR_US: f64 = 5000.0;
 /// The share of the latency that late wake-ups may be. More than for lines, which are known to have
 /// been late; that a read was is likely.
 pub(crate) const JITTER_SHARE_MAX: f64 = 0.5;
+/// Between two lines that tell how far a run is, where there is no terminal.
+pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
+/// Between two looks at how many clients are connected: what an eye takes for steady.
+pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);

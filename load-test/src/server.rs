@@ -3,6 +3,7 @@
 
 use crate::children::Offspring;
 use crate::limits::{LOG_LINES_MAX, LOOK_INTERVAL, SERVER_TIMEOUT};
+use crate::protocol::Protocol;
 use crate::{Failure, failed, usage};
 use rustix::process::Signal;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -51,15 +52,16 @@ impl Server {
         Ok(server)
     }
 
-    /// Starts chatd on a port of its choice, with further options.
+    /// Starts chatd on a port of its choice, where it speaks `dialect`, with further options.
     pub fn start_chatd(
         program: &Path,
+        dialect: Protocol,
         workers: u32,
         options: &[&str],
         cpus: &[usize],
     ) -> Result<Self, Failure> {
-        let workers = workers.to_string();
-        let listen = ["--listen", "telnet://127.0.0.1:0", "--workers", &workers];
+        let (place, workers) = (format!("{}://127.0.0.1:0", dialect.name()), workers.to_string());
+        let listen = ["--listen", &place, "--workers", &workers];
         let arguments = [&listen[..], options].concat();
         Self::start(program, &arguments, cpus)
     }
@@ -103,8 +105,8 @@ impl Server {
                 Ok(Heard::Listening { addr, admin }) if admin == wanted_admin => return Ok(addr),
                 Ok(Heard::Listening { .. }) => {}
                 Ok(Heard::End(log)) => {
-                    let log = log.join("\n");
-                    return Err(Failure::Run(format!("{name} left before it listened:\n{log}")));
+                    let said = if log.is_empty() { "nothing" } else { &log.join("\n") };
+                    return Err(Failure::Run(format!("{name} left before it listened: {said}")));
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     let message = format!("{name} did not listen within {SERVER_TIMEOUT:?}");
@@ -368,12 +370,12 @@ pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
     let mut set = CpuSet::new();
     for &cpu in cpus {
         if cpu >= CpuSet::MAX_CPU {
-            return Err(usage(format!("there is no CPU {cpu}")));
+            return Err(usage(format!("there is no core {cpu}")));
         }
         set.set(cpu);
     }
     sched_setaffinity(None, &set)
-        .map_err(|error| usage(format!("binding to the CPUs {cpus:?}: {error}")))
+        .map_err(|error| usage(format!("binding to the cores {cpus:?}: {error}; are there such?")))
 }
 
 /// The cores this thread may use.

@@ -3,35 +3,40 @@
 //! at the server between the steps.
 
 use crate::clock::{self, duration_ns, now_ns, sleep_until};
-use crate::limits::{DESCRIPTORS_SPARE, START_DELAY};
+use crate::limits::{CONNECTING_INTERVAL, DESCRIPTORS_SPARE, START_DELAY};
 use crate::machine::{Others, machine};
 use crate::outcome::Findings;
+use crate::progress::Progress;
+use crate::reach::Reach;
 use crate::receive::{Ready, Received, Receiver, WAKER};
 use crate::report::Report;
 use crate::scenario::{Plan, Scenario};
-use crate::send::send_all;
+use crate::send::{Outlet, send_all};
 use crate::server::Watch;
 use crate::stats::Durations;
 use crate::threads::{self, Ended, Snapshot};
 use crate::timeline::Timeline;
 use crate::verdict::RECEIVER_NAME;
+use crate::written::Written;
 use crate::{Failure, failed, jitter, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use std::net::{SocketAddr, TcpStream};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{self, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
 /// All clients connected and welcome.
 pub struct Session {
+    progress: Arc<Progress>,
     target: SocketAddr,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<(Result<Received, Failure>, Ended)>>,
-    senders: Vec<Arc<TcpStream>>,
+    senders: Vec<Arc<Outlet>>,
     connect: Durations,
+    join: Durations,
     connect_total_ns: u64,
 }
 
@@ -39,8 +44,12 @@ pub struct Session {
 pub(crate) struct Shared {
     /// Until when to wait for lines; `u64::MAX` while lines are still to be sent.
     deadline_ns: AtomicU64,
-    /// How many receivers have got each line.
-    pub(crate) arrivals: Vec<AtomicU32>,
+    /// When the schedule starts; 0 until that is known.
+    start_ns: AtomicU64,
+    /// Clients the server has not closed.
+    open: AtomicU32,
+    pub(crate) reach: Reach,
+    pub(crate) written: Written,
     pub(crate) timeline: Arc<Timeline>,
     wakers: Vec<Waker>,
 }
@@ -55,8 +64,32 @@ impl Shared {
         deadline_ns != u64::MAX && now_ns() >= deadline_ns
     }
 
+    /// When the schedule starts, once it is known.
+    pub(crate) fn start_ns(&self) -> Option<u64> {
+        Some(self.start_ns.load(Ordering::Acquire)).filter(|start_ns| *start_ns > 0)
+    }
+
+    fn start(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Release);
+        self.wake();
+    }
+
+    /// The server has closed a client.
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the server has closed all clients.
+    pub(crate) fn nobody_left(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
     pub(crate) fn sending_over(&self, deadline_ns: u64) {
         self.deadline_ns.store(deadline_ns, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         for waker in &self.wakers {
             // It fails only when the thread has gone, which needs no waking.
             drop(waker.wake());
@@ -67,22 +100,32 @@ impl Shared {
 impl Session {
     /// Connects all clients of the scenario and waits until each is in its room.
     pub fn connect(scenario: Scenario, target: SocketAddr) -> Result<Self, Failure> {
+        Self::connect_showing(scenario, target, Progress::silent())
+    }
+
+    /// The same, telling how far it is.
+    pub fn connect_showing(
+        scenario: Scenario,
+        target: SocketAddr,
+        progress: Progress,
+    ) -> Result<Self, Failure> {
         let plan = Plan::new(scenario)?;
         raise_descriptor_limit(u64::from(plan.client_count))?;
         let begun_ns = now_ns();
-        let mut session = Self::start(plan, target)?;
+        let mut session = Self::start(plan, target, progress)?;
         let (ready_sender, ready) = channel();
         session.spawn(target, &ready_sender)?;
         drop(ready_sender);
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
-            let ready = ready.recv().map_err(|error| failed("a receiving thread", &error))?;
-            let Ready { connect, senders: mine } = ready?;
+            let ready = session.await_ready(&ready)?;
+            let Ready { connect, join, senders: mine } = ready?;
             session.connect.add(&connect);
+            session.join.add(&join);
             senders.extend(mine);
         }
         senders.sort_unstable_by_key(|(id, _)| *id);
-        session.senders = senders.into_iter().map(|(_, stream)| stream).collect();
+        session.senders = senders.into_iter().map(|(_, outlet)| outlet).collect();
         session.connect_total_ns = now_ns() - begun_ns;
         Ok(session)
     }
@@ -96,6 +139,7 @@ impl Session {
     pub fn measure(mut self, watch: Option<&Watch>) -> Result<Report, Failure> {
         let machine = machine(watch)?;
         let start_ns = now_ns() + duration_ns(START_DELAY);
+        self.shared.start(start_ns);
         let begin_ns = start_ns + duration_ns(self.plan.scenario.warmup);
         self.shared.timeline.begin(begin_ns);
         let sending = {
@@ -103,6 +147,7 @@ impl Session {
             let senders = std::mem::take(&mut self.senders);
             threads::start("send".into(), move || send_all(&plan, &shared, senders, start_ns))?
         };
+        self.progress.warming_up();
         sleep_until(begin_ns);
         let started_at = clock::utc();
         let (others, before) = (Others::new()?, Snapshot::now());
@@ -110,8 +155,10 @@ impl Session {
         let jitter = threads::start("jitter".into(), move || jitter::measure(&over))?;
         let (looking_over, over) = channel();
         let looking = {
-            let (shared, watch) = (Arc::clone(&self.shared), watch.cloned());
-            threads::start("look".into(), move || shared.timeline.look(watch.as_ref(), &over))?
+            let (shared, progress) = (Arc::clone(&self.shared), Arc::clone(&self.progress));
+            let watch = watch.cloned();
+            let look = move || shared.timeline.look(watch.as_ref(), &progress, &over);
+            threads::start("look".into(), look)?
         };
 
         let (sent, ended) = join(sending)?;
@@ -127,6 +174,7 @@ impl Session {
         threads.push(ended);
         let (looks, ended) = join(looking)?;
         threads.push(ended);
+        self.progress.end();
         let findings = Findings {
             plan: &self.plan,
             target: self.target,
@@ -134,6 +182,7 @@ impl Session {
             others: &others,
             started_at,
             connect: &self.connect,
+            join: self.join.clone(),
             connect_total_s: self.connect_total_s(),
             sent: &sent,
             received: &received,
@@ -146,24 +195,42 @@ impl Session {
         findings.report()
     }
 
-    fn start(plan: Plan, target: SocketAddr) -> Result<Self, Failure> {
+    fn await_ready<T>(&self, ready: &mpsc::Receiver<T>) -> Result<T, Failure> {
+        loop {
+            match ready.recv_timeout(CONNECTING_INTERVAL) {
+                Ok(ready) => return Ok(ready),
+                Err(RecvTimeoutError::Timeout) => {
+                    let connected = self.shared.timeline.clients.load(Ordering::Relaxed);
+                    self.progress.connecting(connected.into(), self.plan.client_count.into());
+                }
+                Err(error) => return Err(failed("a receiving thread", &error)),
+            }
+        }
+    }
+
+    fn start(plan: Plan, target: SocketAddr, progress: Progress) -> Result<Self, Failure> {
         if target.port() == 0 {
             return Err(usage("--target needs a port".into()));
         }
         let lines = usize::try_from(plan.line_count).expect("bounded by LINES_MAX");
         let shared = Shared {
             deadline_ns: AtomicU64::new(u64::MAX),
-            arrivals: (0..lines).map(|_| AtomicU32::new(0)).collect(),
+            start_ns: AtomicU64::new(0),
+            open: AtomicU32::new(plan.client_count),
+            reach: Reach::new(lines),
+            written: Written::new(&plan),
             timeline: Arc::new(Timeline::new(plan.scenario.duration)),
             wakers: Vec::new(),
         };
         Ok(Self {
+            progress: Arc::new(progress),
             target,
             plan: Arc::new(plan),
             shared: Arc::new(shared),
             threads: Vec::new(),
             senders: Vec::new(),
             connect: Durations::new(),
+            join: Durations::new(),
             connect_total_ns: 0,
         })
     }
@@ -222,8 +289,8 @@ fn raise_descriptor_limit(clients: u64) -> Result<(), Failure> {
     let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
     if clients > most {
         return Err(usage(format!(
-            "{clients} clients need more descriptors than RLIMIT_NOFILE allows ({most}): \
-             several processes with --target, or a higher limit"
+            "{clients} clients, and RLIMIT_NOFILE leaves descriptors for {most}: fewer --clients, a \
+             higher limit (ulimit -n), or several processes with --target"
         )));
     }
     Ok(())

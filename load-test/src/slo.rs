@@ -2,6 +2,7 @@
 //! report, each value the most it may be.
 
 use crate::report::{Percentiles, Report, SloRow, Spread};
+use crate::summary::{count, time};
 
 /// A bound on a figure.
 #[derive(Clone, Debug, PartialEq)]
@@ -11,8 +12,9 @@ pub struct Slo {
     limit: f64,
 }
 
+/// How its number is written.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Unit {
+pub(crate) enum Unit {
     Time,
     Bytes,
     Plain,
@@ -127,8 +129,17 @@ impl Unit {
     }
 }
 
+/// A value of that figure as people read it.
+pub(crate) fn shown(name: &str, value: f64) -> String {
+    match unit(name) {
+        Some(Unit::Time) => time(value),
+        _ if value.fract() == 0.0 => count(value),
+        _ => format!("{value:.3}"),
+    }
+}
+
 /// None for what has no name.
-fn unit(name: &str) -> Option<Unit> {
+pub(crate) fn unit(name: &str) -> Option<Unit> {
     let alone = FIGURES.iter().find(|(figure, ..)| *figure == name).map(|(_, unit, _)| *unit);
     alone.or_else(|| percentile(name).map(|_| Unit::Time))
 }

@@ -1,22 +1,66 @@
-//! A report as text.
+//! A report as text: what matters in the first lines, then the rest.
 
 use crate::limits::FAULT_ROWS_SHOWN;
-use crate::report::{Percentiles, Report, Spread};
+use crate::report::{Generator, Percentiles, Report, ServerReport, SloRow, Spread, Verdict};
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Report {
     fn fmt(&self, out: &mut Formatter<'_>) -> Result {
-        let audit = &self.audit;
-        writeln!(out, "{} clients welcome after {:.2} s", self.clients, self.connect_total_s)?;
-        writeln!(
-            out,
-            "{:>34}{:>10}{:>10}{:>10}{:>10}{:>10}",
-            "us", "p50", "p90", "p99", "p99.9", "max"
-        )?;
-        row(out, "latency (due to read)", &self.latency_us)?;
-        row(out, "uncorrected (write to read)", &self.latency_uncorrected_us)?;
-        row(out, "schedule lag (due to write)", &self.schedule_lag_us)?;
-        row(out, "connect (to welcome)", &self.connect_us)?;
+        self.headline(out)?;
+        self.void_reasons.iter().try_for_each(|reason| writeln!(out, "  - {reason}"))?;
+        self.slo.iter().try_for_each(|row| slo_row(out, row))?;
+        self.fault_table(out)?;
+        writeln!(out)?;
+        self.latencies(out)?;
+        writeln!(out)?;
+        self.used(out)
+    }
+}
+
+impl Report {
+    fn headline(&self, out: &mut Formatter<'_>) -> Result {
+        let Self { verdict, audit, .. } = self;
+        let clients = count(self.clients);
+        let measured = count(self.measured);
+        let what = match verdict {
+            Verdict::Pass => format!("{clients} clients, {measured} deliveries, none lost"),
+            Verdict::Slo => format!("{clients} clients, {measured} deliveries: not as asked"),
+            Verdict::Void => "the generator was the bottleneck, not the server".into(),
+            Verdict::Fail => {
+                let kinds = [
+                    (audit.lost, "lost"),
+                    (audit.duplicated, "duplicated"),
+                    (audit.reordered, "reordered"),
+                    (audit.corrupted, "corrupted"),
+                    (audit.foreign, "foreign"),
+                    (audit.closed, "clients closed"),
+                ];
+                let happened = kinds.iter().filter(|(number, _)| *number > 0);
+                let happened = happened.map(|(number, kind)| format!("{kind} {}", count(*number)));
+                let of = count(audit.expected);
+                format!("{}, of {of} deliveries", happened.collect::<Vec<_>>().join(", "))
+            }
+        };
+        writeln!(out, "{verdict}  {what}")?;
+        let mut figures = Vec::new();
+        let (latency, last) = (&self.latency_us, &self.broadcast_us.last);
+        if latency.count > 0 {
+            figures.push(format!("p50 {}", time(latency.p50)));
+            figures.push(format!("p99 {}", time(latency.p99)));
+        }
+        if let Some(receivers) = self.measured.checked_div(last.count) {
+            figures.push(format!("last of {}: p99 {}", count(receivers), time(last.p99)));
+        }
+        let server_us = self.server.and_then(|server| server.cpu_us_per_delivery);
+        figures.extend(server_us.map(|us| format!("server {us:.2} us CPU a delivery")));
+        writeln!(out, "  {}", figures.join("    "))
+    }
+
+    fn latencies(&self, out: &mut Formatter<'_>) -> Result {
+        let heads = ["p50", "p90", "p99", "p99.9", "max"];
+        line(out, "", &heads.map(String::from))?;
+        row(out, "latency, due to read", &self.latency_us)?;
+        row(out, "uncorrected, write to read", &self.latency_uncorrected_us)?;
         if self.groups.len() > 1 {
             for group in &self.groups {
                 row(out, &format!("latency of {}", group.name), &group.latency_us)?;
@@ -26,56 +70,55 @@ impl Display for Report {
             ("first receiver of a line", &self.broadcast_us.first),
             ("middle receiver", &self.broadcast_us.median),
             ("last receiver", &self.broadcast_us.last),
+            ("from first to last", &self.broadcast_us.spread),
         ] {
-            let Spread { p50, p99, max, .. } = spread;
-            writeln!(out, "{name:>34}{p50:>10.0}{:>10}{p99:>10.0}{:>10}{max:>10.0}", "", "")?;
+            let Spread { p50, p99, max, count } = *spread;
+            if count > 0 {
+                let none = String::new;
+                line(out, name, &[time(p50), none(), time(p99), none(), time(max)])?;
+            }
         }
-        self.used(out)?;
-        writeln!(
-            out,
-            "delivered {} of {}: lost {}, duplicated {}, reordered {}, corrupted {}, foreign {}, \
-             clients closed {}",
-            audit.delivered,
-            audit.expected,
-            audit.lost,
-            audit.duplicated,
-            audit.reordered,
-            audit.corrupted,
-            audit.foreign,
-            audit.closed
-        )?;
-        self.fault_table(out)?;
-        for reason in &self.void_reasons {
-            writeln!(out, "VOID: {reason}")?;
-        }
-        write!(out, "{}", self.verdict)
+        row(out, "connect, to welcome", &self.connect_us)?;
+        row(out, "join, to answer", &self.join_us)?;
+        row(out, "schedule lag, due to write", &self.schedule_lag_us)?;
+        row(out, "wake-up of an idle thread", &self.generator.jitter_us)
     }
-}
 
-impl Report {
     fn used(&self, out: &mut Formatter<'_>) -> Result {
         if let Some(server) = &self.server {
-            let cpu_s = server.cpu_user_s + server.cpu_sys_s;
-            writeln!(
+            let ServerReport { cpu_user_s, cpu_sys_s, rss_bytes, rss_bytes_per_connection, .. } =
+                server;
+            write!(
                 out,
-                "server: {cpu_s:.2} s CPU, {:.3} us a delivery; {:.1} MB resident, {:.0} B a client",
-                server.cpu_us_per_delivery.unwrap_or(0.0),
-                server.rss_bytes as f64 / 1e6,
-                server.rss_bytes_per_connection
+                "server     {cpu_user_s:.2} s user, {cpu_sys_s:.2} s system; {:.1} MB resident, \
+                 {rss_bytes_per_connection:.0} B a client; {} + {} switches",
+                *rss_bytes as f64 / 1e6,
+                count(server.voluntary_switches),
+                count(server.involuntary_switches),
             )?;
+            if let Some(bytes) = server.tcp_memory_bytes {
+                write!(out, "; {:.1} MB in socket buffers", bytes as f64 / 1e6)?;
+            }
+            writeln!(out)?;
         }
-        let generator = &self.generator;
-        writeln!(
-            out,
-            "generator: {:.3} us CPU a delivery, busy {:.0} % of a core",
-            generator.cpu_us_per_delivery.unwrap_or(0.0),
-            generator.busy * 100.0
-        )?;
-        if generator.sends_deferred + generator.unsent > 0 {
-            let crate::report::Generator { sends_deferred, unsent, .. } = generator;
-            writeln!(out, "{sends_deferred} lines had to wait for the socket, {unsent} unsent")?;
+        let Generator { busy, threads, sends_deferred, unsent, .. } = &self.generator;
+        write!(out, "generator  {:.0} % of a core", busy * 100.0)?;
+        if let Some(us) = self.generator.cpu_us_per_delivery {
+            write!(out, ", {us:.2} us a delivery")?;
         }
-        Ok(())
+        let busiest = threads.iter().max_by(|a, b| a.busy.total_cmp(&b.busy));
+        if let Some(busiest) = busiest {
+            write!(out, "; busiest thread {} {:.0} %", busiest.name, busiest.busy * 100.0)?;
+        }
+        writeln!(out)?;
+        if sends_deferred + unsent > 0 {
+            let (deferred, unsent) = (count(*sends_deferred), count(*unsent));
+            writeln!(out, "           {deferred} lines waited for the socket, {unsent} not sent")?;
+        }
+        for closed in &self.closed_reasons {
+            writeln!(out, "closed     {}: {}", count(closed.count), closed.reason)?;
+        }
+        write!(out, "connected  {} clients in {:.2} s", count(self.clients), self.connect_total_s)
     }
 
     fn fault_table(&self, out: &mut Formatter<'_>) -> Result {
@@ -105,7 +148,134 @@ impl Report {
     }
 }
 
+fn slo_row(out: &mut Formatter<'_>, row: &SloRow) -> Result {
+    let SloRow { name, limit, value, held } = row;
+    let held = if *held { "held" } else { "BROKEN" };
+    let shown = |value: f64| crate::slo::shown(name, value);
+    let value = value.map_or_else(|| "not measured".into(), shown);
+    writeln!(out, "  {held:<8}{name:<30}{value:>14}  at most {}", shown(*limit))
+}
+
+/// Nothing if nothing was measured.
 fn row(out: &mut Formatter<'_>, name: &str, percentiles: &Percentiles) -> Result {
-    let Percentiles { p50, p90, p99, p999, max, .. } = percentiles;
-    writeln!(out, "{name:>34}{p50:>10.0}{p90:>10.0}{p99:>10.0}{p999:>10.0}{max:>10.0}")
+    let Percentiles { p50, p90, p99, p999, max, count } = *percentiles;
+    if count == 0 {
+        return Ok(());
+    }
+    line(out, name, &[p50, p90, p99, p999, max].map(time))
+}
+
+fn line(out: &mut Formatter<'_>, name: &str, cells: &[String; 5]) -> Result {
+    let cells: Vec<_> = cells.iter().map(|cell| format!("{cell:>11}")).collect();
+    writeln!(out, "{}", format!("{name:<27}{}", cells.concat()).trim_end())
+}
+
+/// With three significant digits, in the unit that suits it.
+pub(crate) fn time(us: f64) -> String {
+    let (value, unit) = match us {
+        us if us >= 999_500.0 => (us / 1e6, "s"),
+        us if us >= 999.5 => (us / 1e3, "ms"),
+        us => (us, "us"),
+    };
+    let places = match value {
+        value if value >= 99.95 || unit == "us" => 0,
+        value if value >= 9.995 => 1,
+        _ => 2,
+    };
+    format!("{value:.places$} {unit}")
+}
+
+/// A whole number with a comma after each three digits.
+pub(crate) fn count(number: impl Display) -> String {
+    let digits = format!("{number:.0}");
+    let mut text = String::new();
+    for (index, digit) in digits.char_indices() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::Totals;
+    use crate::report::{Broadcast, ClosedReason, FaultRow};
+    use crate::slo::Slo;
+
+    #[test]
+    fn numbers_are_short() {
+        let times = [
+            (0.4, "0 us"),
+            (999.4, "999 us"),
+            (999.6, "1.00 ms"),
+            (12_345.0, "12.3 ms"),
+            (123_456.0, "123 ms"),
+            (1_500_000.0, "1.50 s"),
+        ];
+        for (us, text) in times {
+            assert_eq!(time(us), text);
+        }
+        for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
+            assert_eq!(count(number), text);
+        }
+    }
+
+    #[test]
+    fn the_first_lines_say_how_it_went() {
+        let percentiles = |p50, p99| Percentiles { p50, p99, count: 1, ..Percentiles::default() };
+        let last = Spread { p50: 9000.0, p99: 16_700.0, max: 16_700.0, count: 30 };
+        let mut report = Report {
+            clients: 1000,
+            measured: 29_970,
+            latency_us: percentiles(8460.0, 15_200.0),
+            broadcast_us: Broadcast { last, ..Broadcast::default() },
+            ..Report::default()
+        };
+        let head = |report: &Report, lines: usize| {
+            let text = report.to_string();
+            text.lines().take(lines).map(String::from).collect::<Vec<_>>()
+        };
+        let figures = "  p50 8.46 ms    p99 15.2 ms    last of 999: p99 16.7 ms";
+        report.hold(&[]);
+        let first = "PASS  1,000 clients, 29,970 deliveries, none lost";
+        assert_eq!(head(&report, 3), [first, figures, ""]);
+
+        report.hold(
+            &["p99=50ms", "last_p99=10ms", "rss_bytes=1MB"]
+                .map(|slo| Slo::parse(slo).expect("right")),
+        );
+        let rows: Vec<_> = head(&report, 5)
+            .iter()
+            .map(|line| line.split_whitespace().map(String::from).collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(rows[0], "SLO BREACH 1,000 clients, 29,970 deliveries: not as asked");
+        assert_eq!(
+            rows[2..],
+            [
+                "held p99 15.2 ms at most 50.0 ms",
+                "BROKEN last_p99 16.7 ms at most 10.0 ms",
+                "BROKEN rss_bytes not measured at most 1,000,000"
+            ]
+        );
+
+        report.schedule_lag_us = percentiles(9000.0, 9000.0);
+        report.hold(&[]);
+        let void = head(&report, 3);
+        assert_eq!(void[0], "VOID  the generator was the bottleneck, not the server");
+        assert!(void[2].contains("lines left late by 9.0 ms"), "{void:?}");
+
+        report.audit = Totals { expected: 39_960, lost: 3, closed: 1, ..Totals::default() };
+        report.faults.push(FaultRow { receiver: 7, lost: 3, ..FaultRow::default() });
+        report.closed_reasons.push(ClosedReason { reason: "too slow".into(), count: 1 });
+        report.hold(&[]);
+        let text = report.to_string();
+        assert!(
+            text.starts_with("FAIL  lost 3, clients closed 1, of 39,960 deliveries\n"),
+            "{text}"
+        );
+        assert!(text.contains("closed     1: too slow\n"), "{text}");
+    }
 }

@@ -5,6 +5,7 @@
 
 use crate::clock::{duration_ns, now_ns, process_cpu_ns};
 use crate::limits::SECONDS_MAX;
+use crate::progress::Progress;
 use crate::report::{Percentiles, Second};
 use crate::server::{Usage, Watch, tcp_sockets};
 use crate::stats::{Durations, Packed};
@@ -17,6 +18,8 @@ use std::time::Duration;
 pub(crate) struct Timeline {
     /// Of one entry.
     interval_ns: u64,
+    /// Entries of the measured time.
+    intervals: u64,
     /// When the measured time begins; `u64::MAX` until that is known.
     begin_ns: AtomicU64,
     /// Clients connected and where they should be.
@@ -28,8 +31,10 @@ pub(crate) struct Timeline {
 impl Timeline {
     pub(crate) fn new(measured: Duration) -> Self {
         let seconds = measured.as_secs().div_ceil(SECONDS_MAX).max(1);
+        let interval_ns = duration_ns(Duration::from_secs(seconds));
         Self {
-            interval_ns: duration_ns(Duration::from_secs(seconds)),
+            interval_ns,
+            intervals: duration_ns(measured).div_ceil(interval_ns),
             begin_ns: AtomicU64::new(u64::MAX),
             clients: AtomicU32::new(0),
             packed: Mutex::new(Vec::new()),
@@ -38,6 +43,15 @@ impl Timeline {
 
     pub(crate) fn begin(&self, begin_ns: u64) {
         self.begin_ns.store(begin_ns, Ordering::Release);
+    }
+
+    /// What arrived in the interval, as far as it has been handed over.
+    fn arrived(&self, interval: usize) -> Durations {
+        let mut sum = Durations::coarse();
+        let packed = self.packed.lock().unwrap_or_else(PoisonError::into_inner);
+        let mine = packed.iter().filter(|(at, _)| *at == interval);
+        mine.for_each(|(_, packed)| sum.add(&packed.unpack()));
+        sum
     }
 
     fn end_of(&self, interval: usize) -> u64 {
@@ -50,8 +64,14 @@ impl Timeline {
         usize::try_from(since_ns / self.interval_ns).expect("64 bits")
     }
 
-    /// Looks once an interval, until `over` hears something or has no sender any more.
-    pub(crate) fn look(&self, watch: Option<&Watch>, over: &Receiver<()>) -> Vec<Look> {
+    /// Looks once an interval, until `over` hears something or has no sender any more. What is told
+    /// of arrivals is of the interval before: threads hand one over with the first of the next.
+    pub(crate) fn look(
+        &self,
+        watch: Option<&Watch>,
+        progress: &Progress,
+        over: &Receiver<()>,
+    ) -> Vec<Look> {
         let mut looks = vec![Look::now(watch, self)];
         loop {
             let next_ns = self.end_of(looks.len() - 1);
@@ -66,6 +86,10 @@ impl Timeline {
             if ended {
                 return looks;
             }
+            let done = looks.len() - 1;
+            let arrived = done.checked_sub(2).map(|before| self.arrived(before).percentiles());
+            let seconds = self.interval_ns / duration_ns(Duration::from_secs(1));
+            progress.measuring(done as u64 * seconds, self.intervals * seconds, arrived);
         }
     }
 
@@ -203,6 +227,7 @@ mod tests {
         assert!((seconds[0].latency_us.max / 7000.0 - 1.0).abs() < 0.01);
         assert_eq!(seconds[0].heat.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2, 1]);
         assert!(seconds[1].heat.is_empty() && seconds[1].histogram.is_none());
+        assert_eq!(timeline.arrived(2).percentiles().count, 1);
         assert!(seconds.iter().all(|second| second.generator_cpu_s == 0.25 && second.clients == 3));
     }
 

@@ -44,7 +44,7 @@ impl From<Verdict> for ExitCode {
 impl Display for Verdict {
     fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
         out.write_str(match self {
-            Self::Pass => "pass",
+            Self::Pass => "PASS",
             Self::Fail => "FAIL",
             Self::Void => "VOID",
             Self::Slo => "SLO BREACH",

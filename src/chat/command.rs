@@ -12,6 +12,10 @@ pub(super) enum Command<'a> {
     Say(&'a str),
     /// The list of commands.
     Help,
+    /// What a command does.
+    HelpOn(&'a str),
+    /// The message of the day.
+    Motd,
     /// A nickname.
     Nick(&'a str),
     /// A nickname, and the list of commands after it.
@@ -31,13 +35,29 @@ pub(super) enum Command<'a> {
         /// Not empty.
         text: &'a str,
     },
+    /// A direct message to whoever wrote one last; not empty.
+    Reply(&'a str),
+    /// Where somebody is.
+    Whois(&'a str),
+    /// What the writer does; not empty.
+    Act(&'a str),
+    /// What the room is about.
+    Topic,
+    /// What it is about from now on, or `NO_TOPIC`.
+    SetTopic(&'a str),
+    /// To be away; why may be empty.
+    Away(&'a str),
+    /// To be away no longer.
+    Here,
     /// To edit the line being typed on the server, or not any more.
     Rich(bool),
     /// The end.
     Quit,
+    /// A slash without a word.
+    Unnamed,
     /// A room's name perhaps, with what follows it.
     Other {
-        /// Without the slash.
+        /// Without the slash, and not empty.
         word: &'a str,
         /// Trimmed.
         arguments: &'a str,
@@ -54,8 +74,11 @@ struct Verb {
     read: for<'a> fn(&'a str) -> Option<Command<'a>>,
 }
 
-const VERBS: [Verb; 13] = [
-    Verb { form: "/help", read: |arguments| alone(arguments, Command::Help) },
+/// Takes a topic away, where one would be given.
+pub(super) const NO_TOPIC: &str = "-";
+
+const VERBS: [Verb; 20] = [
+    Verb { form: "/help [COMMAND]", read: help },
     Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
     Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
     Verb { form: "/join ROOM", read: |arguments| one_word(arguments).map(Command::Join) },
@@ -65,6 +88,13 @@ const VERBS: [Verb; 13] = [
     Verb { form: "/who [ROOM]", read: who },
     Verb { form: "/online [ROOM]", read: who },
     Verb { form: "/msg NAME TEXT", read: msg },
+    Verb { form: "/reply TEXT", read: |arguments| some(arguments).map(Command::Reply) },
+    Verb { form: "/whois NAME", read: |arguments| one_word(arguments).map(Command::Whois) },
+    Verb { form: "/me TEXT", read: |arguments| some(arguments).map(Command::Act) },
+    Verb { form: "/topic [TEXT]", read: topic },
+    Verb { form: "/away [TEXT]", read: |arguments| Some(Command::Away(arguments)) },
+    Verb { form: "/here", read: |arguments| alone(arguments, Command::Here) },
+    Verb { form: "/motd", read: |arguments| alone(arguments, Command::Motd) },
     Verb { form: "/rich on|off", read: rich },
     Verb { form: "/quit", read: |arguments| alone(arguments, Command::Quit) },
     Verb { form: "/logout", read: |arguments| alone(arguments, Command::Quit) },
@@ -86,10 +116,21 @@ impl<'a> Command<'a> {
     fn parse_words(words: &'a str) -> Self {
         let (word, arguments) = split_word(words);
         match verb(word) {
+            None if word.is_empty() => Self::Unnamed,
             None => Self::Other { word, arguments },
             Some(verb) => (verb.read)(arguments).unwrap_or(Self::Usage(verb.form)),
         }
     }
+}
+
+/// How each command is written: a slash, its word, its arguments.
+pub fn command_forms() -> impl Iterator<Item = &'static str> {
+    const { &VERBS }.iter().map(|verb| verb.form)
+}
+
+/// How the command `word` is written; its slash may be left out.
+pub(super) fn form(word: &str) -> Option<&'static str> {
+    verb(word.strip_prefix('/').unwrap_or(word)).map(|verb| verb.form)
 }
 
 /// Whether `/word` is a command, whatever the rooms.
@@ -118,8 +159,23 @@ fn alone<'a>(arguments: &str, command: Command<'a>) -> Option<Command<'a>> {
     arguments.is_empty().then_some(command)
 }
 
+fn some(text: &str) -> Option<&str> {
+    (!text.is_empty()).then_some(text)
+}
+
 fn one_word(arguments: &str) -> Option<&str> {
     (!arguments.is_empty() && !arguments.contains(char::is_whitespace)).then_some(arguments)
+}
+
+fn help(arguments: &str) -> Option<Command<'_>> {
+    match arguments {
+        "" => Some(Command::Help),
+        _ => one_word(arguments).map(Command::HelpOn),
+    }
+}
+
+fn topic(arguments: &str) -> Option<Command<'_>> {
+    Some(some(arguments).map_or(Command::Topic, Command::SetTopic))
 }
 
 fn who(arguments: &str) -> Option<Command<'_>> {
@@ -158,7 +214,9 @@ mod tests {
             ("///", Say("//")),
             ("/help", Help),
             ("/HELP ", Help),
-            ("/help me", Usage("/help")),
+            ("/help me", HelpOn("me")),
+            ("/help /me", HelpOn("/me")),
+            ("/help me now", Usage("/help [COMMAND]")),
             ("/nick plato", Nick("plato")),
             ("/Nick  plato ", Nick("plato")),
             ("/nick", Usage("/nick NAME")),
@@ -181,6 +239,20 @@ mod tests {
             ("/msg b  two  words ", Msg { to: "b", text: "two  words" }),
             ("/msg b", Usage("/msg NAME TEXT")),
             ("/msg", Usage("/msg NAME TEXT")),
+            ("/reply  two  words ", Reply("two  words")),
+            ("/reply", Usage("/reply TEXT")),
+            ("/whois b", Whois("b")),
+            ("/whois", Usage("/whois NAME")),
+            ("/me waves at b", Act("waves at b")),
+            ("/me ", Usage("/me TEXT")),
+            ("/topic", Topic),
+            ("/topic -", SetTopic("-")),
+            ("/topic two words", SetTopic("two words")),
+            ("/away", Away("")),
+            ("/away for tea", Away("for tea")),
+            ("/here", Here),
+            ("/here now", Usage("/here")),
+            ("/motd", Motd),
             ("/rich on", Rich(true)),
             ("/RICH  off ", Rich(false)),
             ("/rich", Usage("/rich on|off")),
@@ -188,8 +260,8 @@ mod tests {
             ("/quit", Quit),
             ("/logout", Quit),
             ("/quit now", Usage("/quit")),
-            ("/", Other { word: "", arguments: "" }),
-            ("/ help", Other { word: "", arguments: "help" }),
+            ("/", Unnamed),
+            ("/ help", Unnamed),
             ("/python", Other { word: "python", arguments: "" }),
             ("/python x ", Other { word: "python", arguments: "x" }),
         ] {

@@ -8,9 +8,13 @@
 //! room of three and of 10,000.
 #![forbid(unsafe_code)]
 
+mod close_reason;
 mod command;
 mod event;
+mod line;
+mod message;
 mod nick;
+mod refusal;
 mod room;
 mod session;
 #[cfg(test)]
@@ -19,16 +23,17 @@ mod tests;
 use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 
-pub use event::{
-    Action, CloseReason, ConnId, Event, Message, PeerId, PeerSet, RichMode, RoomId, Sink, Start,
-};
+pub use close_reason::CloseReason;
+pub use command::command_forms;
+pub use event::{Action, ConnId, Event, PeerId, PeerSet, RoomId, Sink, Start};
+pub use message::{Message, RichMode};
 pub use nick::RESERVED_NAMES;
+pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};
 
-use crate::limits::{LIST_LEN_MAX, ROOMS_PER_CLIENT_MAX};
+use crate::limits::ROOMS_PER_CLIENT_MAX;
 use crate::time::Time;
-use command::{Command, echo};
-use nick::{ALL, Name, is_name, is_reserved};
+use nick::ALL;
 use room::{LOBBY, Room, Rooms};
 use session::{Seat, SessionId, Sessions};
 
@@ -43,6 +48,8 @@ pub struct Config {
     pub rooms: Vec<String>,
     /// Clients to preallocate for.
     pub clients_max: usize,
+    /// There is a message of the day; those who write lines are told it after the welcome.
+    pub motd: bool,
 }
 
 /// The state of the chat.
@@ -52,6 +59,7 @@ pub struct Chat<S = RandomState> {
     rooms: Rooms<S>,
     peer_count: usize,
     observers: PeerSet,
+    has_motd: bool,
     stale_count: u64,
 }
 
@@ -60,12 +68,13 @@ impl<S: BuildHasher + Clone> Chat<S> {
     /// users who choose them to collide.
     #[must_use]
     pub fn new(config: Config, hasher: S) -> Self {
-        let Config { peer_count, observers, rooms, clients_max } = config;
+        let Config { peer_count, observers, rooms, clients_max, motd } = config;
         Self {
             sessions: Sessions::new(peer_count, clients_max, hasher.clone()),
             rooms: Rooms::new(&rooms, peer_count, hasher),
             peer_count,
             observers,
+            has_motd: motd,
             stale_count: 0,
         }
     }
@@ -119,6 +128,11 @@ impl<S: BuildHasher> Chat<S> {
                 }
             }
             Event::Congested { peer, room, on } => self.congest(peer, room, on, sink),
+            Event::Lost { peer } => {
+                while let Some(user) = self.sessions.any_of(peer) {
+                    self.forget(now, user, sink);
+                }
+            }
             Event::Tick => self.sum_up(now, sink),
             Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
         }
@@ -176,7 +190,11 @@ impl<S: BuildHasher> Chat<S> {
         let user = self.sessions.insert(conn, addr);
         if start == Start::Lobby {
             self.tell(user, Message::Welcome, sink);
+            if self.has_motd {
+                self.tell(user, Message::Motd, sink);
+            }
             self.enter(now, user, LOBBY, sink);
+            self.tell_topic(user, LOBBY, sink);
         }
     }
 
@@ -234,193 +252,6 @@ impl<S: BuildHasher> Chat<S> {
         self.rooms.tidy(id);
     }
 
-    // Lines and commands.
-
-    fn line(&mut self, now: Time, user: SessionId, line: &str, sink: &mut impl Sink) {
-        match Command::parse(line) {
-            Command::Nothing => {}
-            Command::Say(text) => self.say(user, text, sink),
-            Command::Help => self.tell(user, Message::Help, sink),
-            Command::Nick(name) => {
-                self.rename(now, user, name, sink);
-            }
-            Command::Login(name) => {
-                if self.rename(now, user, name, sink) {
-                    self.tell(user, Message::Help, sink);
-                }
-            }
-            Command::Join(name) => self.join(now, user, name, sink),
-            Command::Leave => self.go(now, user, LOBBY, sink),
-            Command::Rooms => self.list_rooms(user, sink),
-            Command::Who(name) => self.who(user, name, sink),
-            Command::Msg { to, text } => self.direct(user, to, text, sink),
-            Command::Rich(on) => {
-                let conn = self.sessions[user].conn;
-                sink.push(PeerSet::one(conn.peer), Action::Rich { conn, on });
-            }
-            Command::Quit => {
-                self.tell(user, Message::Goodbye, sink);
-                self.close(now, user, sink);
-            }
-            Command::Other { word, arguments } => self.other(now, user, word, arguments, sink),
-            Command::Usage(form) => self.tell(user, Message::Usage { form }, sink),
-        }
-    }
-
-    fn say(&self, user: SessionId, text: &str, sink: &mut impl Sink) {
-        let Some(room) = self.room_of(user) else { return };
-        let session = &self.sessions[user];
-        let name = session.name();
-        let message = Message::Said { author: name.as_str(), text };
-        self.tell_room(room, Some(session.conn), message, sink);
-    }
-
-    fn direct(&self, user: SessionId, to: &str, text: &str, sink: &mut impl Sink) {
-        if let Some(reader) = self.deliver(user, to, text, sink) {
-            let to = self.sessions[reader].name();
-            self.tell(user, Message::DirectSent { to: to.as_str(), text }, sink);
-        }
-    }
-
-    /// Hands a direct message over; says to whom, if there is such a one.
-    fn deliver(
-        &self,
-        user: SessionId,
-        to: &str,
-        text: &str,
-        sink: &mut impl Sink,
-    ) -> Option<SessionId> {
-        let reader = self.sessions.named(to);
-        match reader {
-            None => self.tell(user, Message::NoSuchUser { name: echo(to) }, sink),
-            Some(reader) => {
-                let author = self.sessions[user].name();
-                self.tell(reader, Message::Direct { author: author.as_str(), text }, sink);
-            }
-        }
-        reader
-    }
-
-    /// Says whether the user has the name now.
-    fn rename(&mut self, now: Time, user: SessionId, name: &str, sink: &mut impl Sink) -> bool {
-        let Some(nick) = Name::new(name).filter(|_| is_name(name) && !is_reserved(name)) else {
-            self.tell(user, Message::BadName { name: echo(name) }, sink);
-            return false;
-        };
-        if self.sessions.named(name).is_some_and(|holder| holder != user) {
-            self.tell(user, Message::NameTaken { name }, sink);
-            return false;
-        }
-        let old = self.sessions[user].name();
-        self.tell(user, Message::YouAre { name }, sink);
-        if old.as_str() != name {
-            self.sessions.rename(user, nick);
-            let conn = self.sessions[user].conn;
-            let notice = Message::Renamed { old: old.as_str(), new: name };
-            let mut index = 0;
-            while let Some(Seat { room, .. }) = self.sessions.seat(user, index) {
-                self.announce(now, room, Some(conn), notice, sink);
-                index += 1;
-            }
-        }
-        true
-    }
-
-    /// The room that the user's lines go to: for one who writes lines the only one.
-    fn room_of(&self, user: SessionId) -> Option<RoomId> {
-        self.sessions.seat(user, 0).map(|seat| seat.room)
-    }
-
-    fn join(&mut self, now: Time, user: SessionId, name: &str, sink: &mut impl Sink) {
-        match self.find_or_open(name, sink) {
-            Ok(room) => self.go(now, user, room, sink),
-            Err(refusal) => self.tell(user, refusal, sink),
-        }
-    }
-
-    /// The room of that name, made if there is none.
-    fn find_or_open<'a>(
-        &mut self,
-        name: &'a str,
-        sink: &mut impl Sink,
-    ) -> Result<RoomId, Message<&'a str>> {
-        if let Some(room) = self.rooms.named(name) {
-            return Ok(room);
-        }
-        let new = Name::new(name).filter(|_| is_name(name));
-        let new = new.ok_or(Message::BadName { name: echo(name) })?;
-        if self.rooms.is_full() {
-            return Err(Message::TooManyRooms);
-        }
-        let room = self.rooms.insert(new);
-        self.opened(room, sink);
-        Ok(room)
-    }
-
-    fn go(&mut self, now: Time, user: SessionId, room: RoomId, sink: &mut impl Sink) {
-        if self.sessions.is_in(user, room) {
-            let room = self.rooms[room].name();
-            return self.tell(user, Message::AlreadyIn { room }, sink);
-        }
-        if let Some(before) = self.room_of(user) {
-            self.leave(now, user, before, sink);
-        }
-        self.enter(now, user, room, sink);
-        let room = &self.rooms[room];
-        let message = Message::YouAreIn { room: room.name(), members: room.member_count() };
-        self.tell(user, message, sink);
-    }
-
-    fn other(
-        &mut self,
-        now: Time,
-        user: SessionId,
-        word: &str,
-        arguments: &str,
-        sink: &mut impl Sink,
-    ) {
-        match self.rooms.named(word).filter(|room| self.rooms.is_fixed(*room)) {
-            None => self.tell(user, Message::UnknownCommand { name: echo(word) }, sink),
-            Some(room) if arguments.is_empty() => self.go(now, user, room, sink),
-            Some(_) => self.tell(user, Message::Usage { form: "/ROOM" }, sink),
-        }
-    }
-
-    fn who(&self, user: SessionId, name: Option<&str>, sink: &mut impl Sink) {
-        let room = match name {
-            None => self.room_of(user).unwrap_or(LOBBY),
-            Some(name) => match self.rooms.named(name) {
-                Some(room) => room,
-                None => return self.tell(user, Message::NoSuchRoom { name: echo(name) }, sink),
-            },
-        };
-        let room = &self.rooms[room];
-        let members = room.member_count();
-        self.tell(user, Message::Who { room: room.name(), members }, sink);
-        for member in room.members().take(LIST_LEN_MAX) {
-            let name = self.sessions[member].name();
-            self.tell(user, Message::WhoEntry { name: name.as_str() }, sink);
-        }
-        self.and_more(user, members, sink);
-    }
-
-    fn list_rooms(&self, user: SessionId, sink: &mut impl Sink) {
-        let count = u32::try_from(self.rooms.len()).expect("rooms are at most ROOMS_MAX");
-        self.tell(user, Message::Rooms { count }, sink);
-        for (_, room) in self.rooms.iter().take(LIST_LEN_MAX) {
-            let entry = Message::RoomsEntry { room: room.name(), members: room.member_count() };
-            self.tell(user, entry, sink);
-        }
-        self.and_more(user, count, sink);
-    }
-
-    fn and_more(&self, user: SessionId, count: u32, sink: &mut impl Sink) {
-        let named = u32::try_from(LIST_LEN_MAX).expect("a list is short");
-        if count > named {
-            self.tell(user, Message::AndMore { count: count - named }, sink);
-        }
-    }
-
     // Frames, ids, and lines with an address.
 
     fn frame(&mut self, now: Time, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
@@ -435,7 +266,10 @@ impl<S: BuildHasher> Chat<S> {
             return self.tell(user, Message::TooManyJoined, sink);
         }
         match self.find_or_open(name, sink) {
-            Ok(room) => self.enter(now, user, room, sink),
+            Ok(room) => {
+                self.enter(now, user, room, sink);
+                self.tell_topic(user, room, sink);
+            }
             Err(refusal) => self.tell(user, refusal, sink),
         }
     }
@@ -449,13 +283,14 @@ impl<S: BuildHasher> Chat<S> {
     }
 
     /// To everybody in the lobby, or to one person, who alone hears of it.
-    fn to(&self, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
+    fn to(&mut self, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
         if name.eq_ignore_ascii_case(ALL) {
             let author = self.sessions[user].name();
             let message = Message::Said { author: author.as_str(), text };
             self.tell_room(LOBBY, None, message, sink);
-        } else {
-            self.deliver(user, name, text, sink);
+        } else if let Some(reader) = self.named_or_told(user, name, sink) {
+            self.deliver(user, reader, text, sink);
+            self.tell_away_once(user, reader, sink);
         }
     }
 
@@ -493,6 +328,14 @@ impl<S: BuildHasher> Chat<S> {
     fn opened(&self, room: RoomId, sink: &mut impl Sink) {
         if !self.observers.is_empty() {
             sink.push(self.observers, Action::Opened { room, name: self.rooms[room].name() });
+        }
+    }
+
+    /// Tells one who entered a room what it is about, if anybody said so.
+    fn tell_topic(&self, user: SessionId, room: RoomId, sink: &mut impl Sink) {
+        let room = &self.rooms[room];
+        if !room.topic().is_empty() {
+            self.tell(user, Message::Topic { room: room.name(), topic: room.topic() }, sink);
         }
     }
 

@@ -12,7 +12,8 @@ use std::ops::{Index, IndexMut};
 use slab::Slab;
 
 use super::command;
-use super::event::{Message, PeerId, PeerSet, RoomId};
+use super::event::{PeerId, PeerSet, RoomId};
+use super::message::Message;
 use super::nick::{self, Name, NameIndex, ShownName};
 use super::session::SessionId;
 use crate::limits::{NAME_LEN_MAX, PRESENCE_INTERVAL, PRESENCE_ROOM_LEN, ROOMS_MAX};
@@ -59,6 +60,8 @@ pub(super) struct Room {
     /// The peers that are behind. While there are any, the members are not read from.
     congested: PeerSet,
     presence: Presence,
+    /// What it is about, if somebody said so; not empty.
+    topic: Option<Box<str>>,
 }
 
 /// What the members of a large room have not been told yet.
@@ -88,6 +91,16 @@ impl Room {
     /// Its name, as first written.
     pub(super) fn name(&self) -> &str {
         self.name.as_str()
+    }
+
+    /// What it is about; empty if nobody said so.
+    pub(super) fn topic(&self) -> &str {
+        self.topic.as_deref().unwrap_or_default()
+    }
+
+    /// Says what it is about.
+    pub(super) fn set_topic(&mut self, topic: &str) {
+        self.topic = (!topic.is_empty()).then(|| topic.into());
     }
 
     /// Its members, in the order of their positions.
@@ -223,6 +236,7 @@ impl<S: BuildHasher> Rooms<S> {
             peers: PeerSet::default(),
             congested: PeerSet::default(),
             presence: Presence::NOTHING,
+            topic: None,
         };
         let number = count(self.slab.insert(room));
         self.by_name.insert(number, |number| shown_name(&self.slab, number));

@@ -1,11 +1,11 @@
 //! The sessions: one for each connection, found by connection and by name.
 //!
 //! A session is kept small (about 80 bytes with its places in the indexes), so that tens of
-//! thousands of idle ones cost little: the first room a session is in stands in it, further ones,
-//! which few have, in a table beside. Which members a room has is the room's own list; a session
-//! knows its position there.
+//! thousands of idle ones cost little: the first room a session is in stands in it; further ones,
+//! and what else few have, stand aside in a table. Which members a room has is the room's own list;
+//! a session knows its position there.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fmt::Write;
 use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
@@ -14,8 +14,9 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::event::{ConnId, RoomId};
+use super::event::{ConnId, PeerId, RoomId};
 use super::nick::{Name, NameIndex, ShownName};
+use crate::limits::AWAY_TOLD_MAX;
 
 /// A session's number; used again after it has gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +34,28 @@ pub(super) struct Session {
     /// An IPv4 address is kept mapped. The scope of a link-local address is not kept.
     ip: Ipv6Addr,
     port: u16,
-    /// It has seats in `Sessions::more_seats`, and then a first one.
-    has_more: bool,
+    /// It has something in `Sessions::asides`.
+    has_aside: bool,
+}
+
+/// What few sessions have.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct Aside {
+    /// The seats after the first. With any, there is a first.
+    more_seats: Vec<Seat>,
+    /// It is away.
+    pub(super) away: Option<Away>,
+    /// Who wrote to it last.
+    pub(super) writer: Option<ConnId>,
+}
+
+/// That somebody is away.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Away {
+    /// Why; may be empty.
+    text: Box<str>,
+    /// Who was told so.
+    told: VecDeque<ConnId>,
 }
 
 /// A place in a room.
@@ -56,8 +77,7 @@ pub(super) struct Sessions<S> {
     /// empty slot takes no more than the number.
     by_conn: Box<[Vec<Option<NonZeroU32>>]>,
     by_name: NameIndex<S>,
-    /// The seats after the first of those who have several.
-    more_seats: HashMap<u32, Vec<Seat>, S>,
+    asides: HashMap<u32, Box<Aside>, S>,
 }
 
 impl Session {
@@ -73,6 +93,25 @@ impl Session {
     }
 }
 
+impl Away {
+    pub(super) fn new(text: &str) -> Self {
+        Self { text: text.into(), told: VecDeque::new() }
+    }
+
+    /// Whether that one is to be told now; then it counts as told. Of those told long ago the
+    /// first are forgotten.
+    pub(super) fn tells(&mut self, conn: ConnId) -> bool {
+        if self.told.contains(&conn) {
+            return false;
+        }
+        if self.told.len() >= AWAY_TOLD_MAX {
+            self.told.pop_front();
+        }
+        self.told.push_back(conn);
+        true
+    }
+}
+
 impl<S: BuildHasher + Clone> Sessions<S> {
     /// No sessions, and space for `capacity`. Pages that are never used cost nothing.
     pub(super) fn new(peer_count: usize, capacity: usize, hasher: S) -> Self {
@@ -80,7 +119,7 @@ impl<S: BuildHasher + Clone> Sessions<S> {
             slab: Slab::with_capacity(capacity),
             by_conn: (0..peer_count).map(|_| Vec::new()).collect(),
             by_name: NameIndex::with_capacity(capacity, hasher.clone()),
-            more_seats: HashMap::with_hasher(hasher),
+            asides: HashMap::with_hasher(hasher),
         }
     }
 }
@@ -108,6 +147,16 @@ impl<S: BuildHasher> Sessions<S> {
         Some(SessionId(entry.get() - 1))
     }
 
+    /// Some session of that peer, while it has any.
+    pub(super) fn any_of(&mut self, peer: PeerId) -> Option<SessionId> {
+        let slots = self.by_conn.get_mut(usize::from(peer.0))?;
+        while let Some(None) = slots.last() {
+            slots.pop();
+        }
+        let entry = slots.last().copied().flatten()?;
+        Some(SessionId(entry.get() - 1))
+    }
+
     /// The session that goes by that name.
     pub(super) fn named(&self, name: &str) -> Option<SessionId> {
         self.by_name.find(name, |number| self.slab[number as usize].name()).map(SessionId)
@@ -120,7 +169,7 @@ impl<S: BuildHasher> Sessions<S> {
             IpAddr::V6(ip) => ip,
         };
         let (seat, nick, port) = (NO_SEAT, Name::EMPTY, addr.port());
-        let session = Session { conn, seat, nick, ip, port, has_more: false };
+        let session = Session { conn, seat, nick, ip, port, has_aside: false };
         let number = u32::try_from(self.slab.insert(session)).expect("sessions are fewer");
         *self.slot_mut(conn) = NonZeroU32::new(number + 1);
         self.by_name.insert(number, |number| self.slab[number as usize].name());
@@ -131,6 +180,9 @@ impl<S: BuildHasher> Sessions<S> {
     pub(super) fn remove(&mut self, id: SessionId) {
         self.by_name.remove(id.0, self[id].name().as_str());
         let session = self.slab.remove(id.0 as usize);
+        if session.has_aside {
+            self.asides.remove(&id.0);
+        }
         *self.slot_mut(session.conn) = None;
     }
 
@@ -141,13 +193,53 @@ impl<S: BuildHasher> Sessions<S> {
         self.by_name.insert(id.0, |number| self.slab[number as usize].name());
     }
 
+    /// What stands aside for the session, if anything.
+    pub(super) fn aside(&self, id: SessionId) -> Option<&Aside> {
+        if self[id].has_aside { self.asides.get(&id.0).map(Box::as_ref) } else { None }
+    }
+
+    /// The same, made if there is nothing. Who makes it calls `tidy` when it may be empty again.
+    pub(super) fn aside_mut(&mut self, id: SessionId) -> &mut Aside {
+        self[id].has_aside = true;
+        self.asides.entry(id.0).or_default()
+    }
+
+    /// Lets go of what stands aside, if that is nothing.
+    pub(super) fn tidy(&mut self, id: SessionId) {
+        if self.aside(id).is_some_and(|aside| *aside == Aside::default()) {
+            self.asides.remove(&id.0);
+            self[id].has_aside = false;
+        }
+    }
+
+    /// Why the session is away, if it is.
+    pub(super) fn away(&self, id: SessionId) -> Option<&str> {
+        self.aside(id)?.away.as_ref().map(|away| &*away.text)
+    }
+
+    /// That the session is away, if it is.
+    pub(super) fn away_mut(&mut self, id: SessionId) -> Option<&mut Away> {
+        if !self[id].has_aside {
+            return None;
+        }
+        self.asides.get_mut(&id.0)?.away.as_mut()
+    }
+
+    /// The session is not away any more; says whether it was.
+    pub(super) fn comes_back(&mut self, id: SessionId) -> bool {
+        let was_away = self.aside(id).is_some_and(|aside| aside.away.is_some());
+        if was_away {
+            self.aside_mut(id).away = None;
+            self.tidy(id);
+        }
+        was_away
+    }
+
     /// The rooms the session is in, one for each `index` from 0 on.
     pub(super) fn seat(&self, id: SessionId, index: usize) -> Option<Seat> {
-        let session = &self[id];
         match index.checked_sub(1) {
-            None => Some(session.seat).filter(|seat| *seat != NO_SEAT),
-            Some(_) if !session.has_more => None,
-            Some(index) => self.more_seats[&id.0].get(index).copied(),
+            None => Some(self[id].seat).filter(|seat| *seat != NO_SEAT),
+            Some(index) => self.aside(id)?.more_seats.get(index).copied(),
         }
     }
 
@@ -163,43 +255,39 @@ impl<S: BuildHasher> Sessions<S> {
 
     /// Adds a seat in a room that the session is not in.
     pub(super) fn add_seat(&mut self, id: SessionId, seat: Seat) {
-        let session = &mut self.slab[id.0 as usize];
-        if session.seat == NO_SEAT {
-            session.seat = seat;
+        if self[id].seat == NO_SEAT {
+            self[id].seat = seat;
         } else {
-            session.has_more = true;
-            self.more_seats.entry(id.0).or_default().push(seat);
+            self.aside_mut(id).more_seats.push(seat);
         }
     }
 
     /// Takes away the seat in a room that the session is in, and returns it. The order of the
     /// others stays.
     pub(super) fn remove_seat(&mut self, id: SessionId, room: RoomId) -> Seat {
-        let session = &mut self.slab[id.0 as usize];
-        if !session.has_more {
-            debug_assert_eq!(session.seat.room, room, "it is in the room");
-            return std::mem::replace(&mut session.seat, NO_SEAT);
+        if self.seat(id, 1).is_none() {
+            debug_assert_eq!(self[id].seat.room, room, "it is in the room");
+            return std::mem::replace(&mut self[id].seat, NO_SEAT);
         }
-        let more = self.more_seats.get_mut(&id.0).expect("has_more says so");
+        let more = &mut self.aside_mut(id).more_seats;
         let removed = match more.iter().position(|seat| seat.room == room) {
             Some(index) => more.remove(index),
-            None => std::mem::replace(&mut session.seat, more.remove(0)),
+            None => {
+                let next = more.remove(0);
+                std::mem::replace(&mut self[id].seat, next)
+            }
         };
-        if more.is_empty() {
-            session.has_more = false;
-            self.more_seats.remove(&id.0);
-        }
+        self.tidy(id);
         removed
     }
 
     /// The session's position in a room that it is in has changed.
     pub(super) fn move_seat(&mut self, id: SessionId, seat: Seat) {
-        let session = &mut self.slab[id.0 as usize];
-        if session.seat.room == seat.room {
-            session.seat = seat;
+        if self[id].seat.room == seat.room {
+            self[id].seat = seat;
             return;
         }
-        let more = self.more_seats.get_mut(&id.0).into_iter().flatten();
+        let more = self.asides.get_mut(&id.0).into_iter().flat_map(|aside| &mut aside.more_seats);
         for other in more.filter(|other| other.room == seat.room) {
             *other = seat;
         }
@@ -219,7 +307,7 @@ impl<S: BuildHasher> Sessions<S> {
     pub(super) fn assert_empty(&self) {
         assert!(self.slab.is_empty());
         assert_eq!(self.by_name.len(), 0);
-        assert!(self.more_seats.is_empty());
+        assert!(self.asides.is_empty());
         assert!(self.by_conn.iter().flatten().all(Option::is_none));
     }
 }
@@ -241,7 +329,6 @@ impl<S> IndexMut<SessionId> for Sessions<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::PeerId;
     use crate::limits::SHOWN_NAME_LEN_MAX;
 
     fn shown(addr: &str) -> String {
@@ -277,7 +364,7 @@ mod tests {
         assert_eq!(sessions.remove_seat(id, RoomId(0)), seat(0, 8));
         assert_eq!(seats(&sessions), [seat(1, 7), seat(3, 7)]);
         assert_eq!(sessions.remove_seat(id, RoomId(3)), seat(3, 7));
-        assert!(sessions.more_seats.is_empty());
+        assert!(sessions.asides.is_empty());
         assert_eq!(sessions.remove_seat(id, RoomId(1)), seat(1, 7));
         assert_eq!(seats(&sessions), []);
     }

@@ -15,7 +15,7 @@ use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::exemplar::Exemplar;
 use prometheus_client::registry::Registry;
 
-use crate::chat::CloseReason;
+use crate::chat::{CloseReason, Refusal};
 use crate::engine::stats::{BUCKETS_US, Counter, Durations, WorkerStats};
 use crate::hub::Hub;
 use crate::log::DroppedLines;
@@ -46,7 +46,7 @@ pub(super) struct Sources {
 type Number = fn(&WorkerStats) -> &Counter;
 
 /// Totals since the start, summed over the workers. `_total` is put behind the name.
-const TOTALS: [(&str, &str, Number); 20] = [
+const TOTALS: [(&str, &str, Number); 19] = [
     ("chatd_accepted", "Connections accepted", |stats| &stats.accepted),
     ("chatd_accept_errors", "Accepts that failed", |stats| &stats.accept_errors),
     ("chatd_accept_pauses", "Times accepting paused for want of slots", |stats| {
@@ -64,9 +64,6 @@ const TOTALS: [(&str, &str, Number); 20] = [
     }),
     ("chatd_feed_refusals", "Lines refused for want of memory", |stats| &stats.feed_refusals),
     ("chatd_renderings", "Renderings of lines made", |stats| &stats.renderings),
-    ("chatd_rich_refusals", "Clients that wanted rich mode and cannot have it", |stats| {
-        &stats.rich_refusals
-    }),
     ("chatd_recv_no_buffers", "Receives that found no buffer", |stats| &stats.recv_no_buffers),
     ("chatd_ring_enters", "Calls of io_uring_enter", |stats| &stats.ring_enters),
     ("chatd_ring_overflows", "Overflows of completion queues", |stats| &stats.ring_overflows),
@@ -111,7 +108,12 @@ impl Sources {
             .encode_descriptor("chatd_hub_wait_seconds", help, None, MetricType::Counter)?
             .encode_counter::<NoLabelSet, _, u64>(&waited, None)?;
         self.coalescing(encoder)?;
-        self.closed(encoder)?;
+        self.family(encoder, "chatd_closed", "Connections ended, by reason", |stats| {
+            CloseReason::ALL.iter().map(|reason| reason.word()).zip(&stats.closed)
+        })?;
+        self.family(encoder, "chatd_refused", "What clients were refused, by reason", |stats| {
+            Refusal::ALL.iter().map(|refusal| refusal.word()).zip(&stats.refused)
+        })?;
         self.turns(encoder)
     }
 
@@ -126,14 +128,26 @@ impl Sources {
             .encode_gauge(&mean)
     }
 
-    fn closed(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let help = "Connections ended, by reason";
-        let mut family =
-            encoder.encode_descriptor("chatd_closed", help, None, MetricType::Counter)?;
-        for reason in CloseReason::ALL {
-            let of = |stats: &Arc<WorkerStats>| stats.closed[reason as usize].read();
-            let count: u64 = self.workers.iter().map(of).sum();
-            let labels = [("reason", reason.word())];
+    /// Totals that differ by a reason.
+    fn family<'a, I: Iterator<Item = (&'static str, &'a Counter)>>(
+        &'a self,
+        encoder: &mut DescriptorEncoder<'_>,
+        name: &str,
+        help: &str,
+        by_reason: impl Fn(&'a WorkerStats) -> I,
+    ) -> fmt::Result {
+        let mut sums: Vec<(&str, u64)> = Vec::new();
+        for stats in &self.workers {
+            for (place, (word, counter)) in by_reason(stats).enumerate() {
+                if place == sums.len() {
+                    sums.push((word, 0));
+                }
+                sums[place].1 += counter.read();
+            }
+        }
+        let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+        for (word, count) in sums {
+            let labels = [("reason", word)];
             family.encode_family(&labels)?.encode_counter::<NoLabelSet, _, u64>(&count, None)?;
         }
         Ok(())
@@ -217,6 +231,7 @@ pub(super) mod tests {
             observers: PeerSet::default(),
             rooms: Vec::new(),
             clients_max: 1,
+            motd: false,
         };
         Sources {
             workers,
@@ -235,6 +250,7 @@ pub(super) mod tests {
             connections,
             accepted,
             closed,
+            refused,
             accept_errors,
             accept_pauses,
             lines_in,
@@ -249,7 +265,6 @@ pub(super) mod tests {
             feed_bytes,
             feed_refusals,
             renderings,
-            rich_refusals,
             recv_no_buffers,
             ring_enters,
             ring_overflows,
@@ -277,7 +292,6 @@ pub(super) mod tests {
             ("chatd_feed_bytes", feed_bytes),
             ("chatd_feed_refusals_total", feed_refusals),
             ("chatd_renderings_total", renderings),
-            ("chatd_rich_refusals_total", rich_refusals),
             ("chatd_recv_no_buffers_total", recv_no_buffers),
             ("chatd_ring_enters_total", ring_enters),
             ("chatd_ring_overflows_total", ring_overflows),
@@ -288,6 +302,11 @@ pub(super) mod tests {
         for (value, (name, counter)) in (100..).zip(named) {
             counter.set(value);
             lines.push(format!("{name} {}", value + 1_000));
+        }
+        for (value, (refusal, counter)) in (300..).zip(Refusal::ALL.iter().zip(refused)) {
+            counter.set(value);
+            let word = refusal.word();
+            lines.push(format!("chatd_refused_total{{reason=\"{word}\"}} {}", value + 1_000));
         }
         for (value, (reason, counter)) in (200..).zip(CloseReason::ALL.iter().zip(closed)) {
             counter.set(value);
@@ -308,11 +327,11 @@ pub(super) mod tests {
         (stats, lines)
     }
 
-    /// A second worker, whose numbers are all 1,000, but for the closed: these too.
+    /// A second worker, whose numbers are all 1,000, those by reason too.
     fn other() -> WorkerStats {
         let stats = WorkerStats::default();
         let numbers = TOTALS.iter().chain(&GAUGES).map(|(_, _, number)| number(&stats));
-        numbers.chain(&stats.closed).for_each(|counter| counter.set(1_000));
+        numbers.chain(&stats.closed).chain(&stats.refused).for_each(|counter| counter.set(1_000));
         stats
     }
 

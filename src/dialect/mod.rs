@@ -130,6 +130,17 @@ impl Dialect {
             Self::P2p => p2p::render(message, out),
         }
     }
+
+    /// Appends a text of any lines, as the server's.
+    pub fn render_text(self, text: &str, out: &mut Vec<u8>) {
+        for line in text.lines() {
+            match self {
+                Self::Telnet => out.extend_from_slice(&[line.as_bytes(), b"\r\n"].concat()),
+                Self::Rid => out.extend_from_slice(&[b"\n", line.as_bytes(), b"\n"].concat()),
+                Self::P2p => out.extend_from_slice(&[line.as_bytes(), b"\n"].concat()),
+            }
+        }
+    }
 }
 
 impl Decoder {

@@ -4,7 +4,7 @@ use super::*;
 use crate::chat::CloseReason;
 use crate::limits::{
     ECHO_LEN_MAX, FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, LINE_LEN_MAX,
-    RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
+    REMARK_LEN_MAX, RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
 };
 
 /// An input of the dialects for programs that outlives its bytes.
@@ -87,23 +87,37 @@ pub(super) fn is_clean(text: &str) -> bool {
 pub(super) fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec<Message<&'a str>> {
     use Message::*;
     let echo = &name[..name.floor_char_boundary(ECHO_LEN_MAX)];
+    let remark = &text[..text.floor_char_boundary(REMARK_LEN_MAX)];
     let mut messages = vec![
         Welcome,
         Joined { name },
         Left { name },
         Presence { joined: count, left: count, renamed: count, members: count },
         Said { author: name, text },
+        Acted { author: name, text },
         Framed { author: name, text },
         Renamed { old: name, new: name },
         Direct { author: name, text },
         DirectSent { to: name, text },
         Help,
+        HelpOn { form: "/topic [TEXT]" },
+        Motd,
         YouAre { name },
         YouAreIn { room: name, members: count },
         Who { room: name, members: count },
-        WhoEntry { name },
+        WhoEntry { name, away: true },
+        IsIn { name, room: name },
+        IsNowhere { name },
+        IsAway { name, text: remark },
+        YouAreAway { text: remark },
+        YouAreBack,
+        YouAreHere,
+        Topic { room: name, topic: remark },
+        Topic { room: name, topic: "" },
+        TopicSet { name, topic: remark },
+        TopicSet { name, topic: "" },
         Rooms { count },
-        RoomsEntry { room: name, members: count },
+        RoomsEntry { room: name, members: count, topic: remark },
         AndMore { count },
         Goodbye,
         Here,
@@ -111,7 +125,10 @@ pub(super) fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec
         UnknownCommand { name: echo },
         Usage { form: "/msg NAME TEXT" },
         BadName { name: echo },
-        NameTaken { name },
+        NameTaken { name, free: Some(name) },
+        NobodyToReplyTo,
+        RemarkTooLong,
+        NoCommand,
         NoSuchUser { name: echo },
         NoSuchRoom { name: echo },
         AlreadyIn { room: name },

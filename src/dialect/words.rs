@@ -1,10 +1,13 @@
 //! The words that the dialects share: a message as one line without its end. What a dialect says in
 //! a way of its own, it says before it comes here.
 
+use std::fmt;
 use std::io::Write;
 
 use crate::chat::{CloseReason, Message, RESERVED_NAMES, RichMode};
-use crate::limits::{INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, ROOMS_MAX, ROOMS_PER_CLIENT_MAX};
+use crate::limits::{
+    INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, REMARK_LEN_MAX, ROOMS_MAX, ROOMS_PER_CLIENT_MAX,
+};
 
 /// Writes a text of ours.
 macro_rules! put {
@@ -21,34 +24,60 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
         M::Said { author, text } | M::Framed { author, text } | M::Direct { author, text } => {
             put!(out, "{author} said : {text}");
         }
+        M::Acted { author, text } => put!(out, "* {author} {text}"),
         M::DirectSent { to, text } => put!(out, "you said to {to} : {text}"),
         M::Welcome => put!(out, "You're connected to the chatd chatserver"),
         M::Joined { name } => put!(out, "Client joined {name}"),
         M::Left { name } => put!(out, "Client left {name}"),
-        M::Renamed { old, new } => renamed(out, old, new),
+        M::Renamed { old, new } => put!(out, "{} is now {new}", Client(old)),
         M::Presence { joined, left, renamed, members } => {
             presence(out, [(joined, "joined"), (left, "left"), (renamed, "renamed")], members);
         }
         M::Help => put!(out, "Write what this port takes; there are no commands"),
+        M::HelpOn { form } => put!(out, "Usage: {form}"),
+        // Where there is one, it stands among the texts that everybody is sent.
+        M::Motd => put!(out, "There is no message of the day"),
         M::YouAre { name } => put!(out, "You are {name}"),
         M::YouAreIn { room, members } => you_are_in(out, room, members),
         M::Who { room, members } => put!(out, "{members} in {room}:"),
-        M::WhoEntry { name } => put!(out, "  {name}"),
+        M::WhoEntry { name, away: false } => put!(out, "  {name}"),
+        M::WhoEntry { name, away: true } => put!(out, "  {name} (away)"),
+        M::IsIn { name, room } => put!(out, "{} is in {room}", Client(name)),
+        M::IsNowhere { name } => put!(out, "{} is in no room", Client(name)),
+        M::IsAway { name, text } => put!(out, "{} is away{}", Client(name), Remark(text)),
+        M::YouAreAway { text } => put!(out, "You are marked away{}", Remark(text)),
+        M::YouAreBack => put!(out, "You are marked away no longer"),
+        M::YouAreHere => put!(out, "You were not marked away"),
+        M::Topic { room, topic: "" } => put!(out, "There is no topic in {room}"),
+        M::Topic { room, topic } => put!(out, "The topic of {room}: {topic}"),
+        M::TopicSet { name, topic: "" } => put!(out, "{} removed the topic", Client(name)),
+        M::TopicSet { name, topic } => put!(out, "{} set the topic: {topic}", Client(name)),
         M::Rooms { count: 1 } => put!(out, "1 room:"),
         M::Rooms { count } => put!(out, "{count} rooms:"),
-        M::RoomsEntry { room, members } => put!(out, "  {room} ({members})"),
+        M::RoomsEntry { room, members, topic } => {
+            put!(out, "  {room} ({members}){}", Remark(topic));
+        }
         M::AndMore { count } => put!(out, "  and {count} more"),
         M::Goodbye => put!(out, "Goodbye"),
         M::Here => put!(out, "Yes, chatd is here"),
         M::Stopping => closing(out, CloseReason::Stop),
         M::UnknownCommand { name } => put!(out, "Unknown command: {name}"),
+        M::NoCommand => put!(
+            out,
+            "A command follows its slash at once: /help lists them. To say a slash, write two"
+        ),
         M::Usage { form } => put!(out, "Usage: {form}"),
         M::BadName { name } => {
             put!(out, "Not a name: {name}. A name is ");
             name_rule(out);
         }
-        M::NameTaken { name } => put!(out, "Somebody else is called {name}"),
+        M::NameTaken { name, free: None } => put!(out, "Somebody else is called {name}"),
+        M::NameTaken { name, free: Some(free) } => {
+            put!(out, "Somebody else is called {name}; {free} is free");
+        }
         M::NoSuchUser { name } => put!(out, "Nobody here is called {name}"),
+        M::NobodyToReplyTo => put!(out, "Nobody wrote to you, or they are gone"),
+        M::RemarkTooLong => put!(out, "That was over {REMARK_LEN_MAX} bytes and was not kept"),
         M::NoSuchRoom { name } => put!(out, "There is no room {name}"),
         M::AlreadyIn { room } => put!(out, "You are in {room} already"),
         M::TooManyRooms => put!(out, "There are {ROOMS_MAX} rooms already: no more can be made"),
@@ -76,10 +105,24 @@ pub(super) fn name_rule(out: &mut Vec<u8>) {
     put!(out, "1 to {NAME_LEN_MAX} letters, digits, - or _, and no nickname is {others} or {last}");
 }
 
-fn renamed(out: &mut Vec<u8>, old: &str, new: &str) {
-    // An IPv6 address brings its own bracket, which must not stand first.
-    let client = if old.starts_with('[') { "Client " } else { "" };
-    put!(out, "{client}{old} is now {new}");
+/// A name at the beginning of a line.
+struct Client<'a>(&'a str);
+
+impl fmt::Display for Client<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // An IPv6 address brings its own bracket, which must not stand first.
+        let client = if self.0.starts_with('[') { "Client " } else { "" };
+        write!(f, "{client}{}", self.0)
+    }
+}
+
+/// What may be said behind a line of ours.
+struct Remark<'a>(&'a str);
+
+impl fmt::Display for Remark<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
 }
 
 fn rich_mode(mode: RichMode) -> &'static str {

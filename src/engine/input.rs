@@ -8,7 +8,6 @@ use std::ops::ControlFlow;
 
 use super::Worker;
 use super::conn::{Conn, Held, NONE, State};
-use super::rich::is_refusal;
 use super::token::Key;
 use crate::chat::{CloseReason, Event, Message, RichMode};
 use crate::dialect::Input;
@@ -151,8 +150,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 Input::Answer(bytes) => answers.extend_from_slice(bytes),
                 Input::Rich { mode, answer } => {
                     *rich = mode == RichMode::On;
-                    stats.rich_refusals.add(u64::from(is_refusal(mode)));
-                    dialect.render(&Message::Rich { mode }, answers);
+                    let message = Message::Rich { mode };
+                    stats.count_refusal(&message);
+                    dialect.render(&message, answers);
                     answers.extend_from_slice(answer);
                 }
                 Input::EndlessLine => ending = Some(CloseReason::EndlessLine),

@@ -97,6 +97,9 @@ pub struct Parts {
     pub stats: Arc<WorkerStats>,
     /// Who may come in.
     pub door: Arc<Door>,
+    /// The message of the day; may be empty. It has been through the gate, line by line, and is at
+    /// most `limits::MOTD_LEN_MAX` bytes.
+    pub motd: Arc<str>,
     /// The rest.
     pub config: Config,
     /// How the clients of each listener are treated, in the order of the ring's listeners.
@@ -285,9 +288,9 @@ pub struct Worker<R, C> {
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// A worker that accepts from its first turn on.
     pub fn new(parts: Parts, mut ring: R, clock: C) -> Self {
-        let Parts { peer, hub, bells, stats, door, config, listeners } = parts;
+        let Parts { peer, hub, bells, stats, door, motd, config, listeners } = parts;
         let slot_count = slot_count(&config) as usize;
-        let shared_texts = SharedTexts::write(ring.memory());
+        let shared_texts = SharedTexts::write(&motd, ring.memory());
         let lanes = accept::lanes(listeners.len());
         let resting = (0..u32::try_from(lanes.len()).expect("a handful")).collect();
         let mut worker = Self {

@@ -99,6 +99,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     pub(super) fn tell(&mut self, key: Key, message: &Message<&str>) {
         self.clear_line(key);
         let dialect = self.dialect(key);
+        self.stats.count_refusal(message);
         if let Some(piece) = self.shared_texts.find(dialect, message) {
             return self.tell_shared(key, piece);
         }

@@ -14,11 +14,6 @@ use crate::dialect::Decoder;
 use crate::time::Clock;
 use crate::uring::Ring;
 
-/// Whether the client cannot have it.
-pub(super) fn is_refusal(mode: RichMode) -> bool {
-    matches!(mode, RichMode::Refused | RichMode::MudClient)
-}
-
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// The client wants rich mode, or line mode again.
     pub(super) fn set_rich(&mut self, key: Key, on: bool) {
@@ -27,7 +22,6 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let Some(conn) = self.conn_mut(key).filter(|conn| conn.is_open()) else { return };
         let Some(mode) = conn.decoder.set_rich(on, &mut bytes) else { return };
         conn.rich = mode == RichMode::On;
-        self.stats.rich_refusals.add(u64::from(is_refusal(mode)));
         self.tell(key, &Message::Rich { mode });
         self.tell_bytes(key, &bytes);
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::chat::CloseReason;
+use crate::chat::{CloseReason, Message, Refusal};
 
 /// A count with one writer: adding is a plain load and store, reading never disturbs it.
 #[derive(Debug, Default)]
@@ -62,6 +62,8 @@ pub struct WorkerStats {
     pub accepted: Counter,
     /// Connections ended, by reason (`CloseReason as usize`).
     pub closed: [Counter; CloseReason::ALL.len()],
+    /// What clients were refused (`Refusal as usize`).
+    pub refused: [Counter; Refusal::ALL.len()],
     /// Failed accepts: no descriptor, no memory, or the peer went at once.
     pub accept_errors: Counter,
     /// Times accepting paused for want of slots or descriptors.
@@ -84,8 +86,6 @@ pub struct WorkerStats {
     pub lines_skipped: Counter,
     /// Times a client was not read from for a while, because it or the server had to catch up.
     pub read_pauses: Counter,
-    /// Clients that asked for rich mode and cannot have it.
-    pub rich_refusals: Counter,
     /// Bytes of feeds in use, now.
     pub feed_bytes: Counter,
     /// Lines refused because the memory for feeds was used up.
@@ -108,4 +108,13 @@ pub struct WorkerStats {
     pub hub_wait_ns: Counter,
     /// How long turns took, without waiting.
     pub turns: Durations,
+}
+
+impl WorkerStats {
+    /// Counts what a client is told, if that is a refusal.
+    pub fn count_refusal(&self, message: &Message<&str>) {
+        if let Some(refusal) = Refusal::of(message) {
+            self.refused[refusal as usize].add(1);
+        }
+    }
 }

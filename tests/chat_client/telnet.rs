@@ -12,8 +12,8 @@ const HALF: &str = "half a line 语言 goes over the edge 多种多样";
 const WIDE: &str = "日本語の文字がここにたくさんあるのでかならずおりかえします";
 const ON: &str = "Rich mode is on: /rich off ends it";
 
-/// Telnet at this port in a terminal that stays, and how that was set before. None, and said aloud, where there is no telnet or
-/// tmux.
+/// Telnet at this port in a terminal that stays, and how that was set before. None, and said aloud,
+/// where there is no telnet or tmux.
 fn telnet(columns: u16, port: u16) -> Option<(Terminal, String)> {
     if Command::new("telnet").arg("--version").output().is_err() {
         let words = "SKIPPED, no telnet: a test of rich mode. apt-get install telnet\n";

@@ -31,6 +31,9 @@ mod regression;
 /// Rich mode: the line being typed, under what arrives.
 mod rich;
 /// Rooms, names, commands and their words.
+mod small_talk;
+/// The service manager: ready, alive, stopping.
+mod supervisor;
 mod talk;
 /// The transcript.
 mod transcript;

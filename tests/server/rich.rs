@@ -139,7 +139,7 @@ fn clients_that_cannot_have_it_stay_in_line_mode() {
     }
     mtts.expect_line(is_mud);
     expect_line_mode(&mut mtts);
-    server.wait_for_metric("chatd_rich_refusals_total", |count| count == 3);
+    server.wait_for_metric("chatd_refused_total{reason=\"rich\"}", |count| count == 3);
 }
 
 /// What stays on the screen of a client in rich mode below the prompt it has: whole lines.

@@ -4,14 +4,20 @@ use crate::harness::{Client, Server};
 
 const HELP: &str = "\
 Commands:\r
-  /help            this list\r
+  /help [COMMAND]  this list, or more about a command\r
   /nick NAME       take a nickname (also /login NAME)\r
   /join ROOM       go to a room; it is made if there is none of that name\r
   /leave           go back to the lobby (also /back)\r
   /ROOM            go to a room that is always there, such as /lobby\r
   /rooms           list the rooms\r
   /who [ROOM]      list who is in your room, or in another (also /online)\r
+  /whois NAME      tell where somebody is\r
   /msg NAME TEXT   write to one person only\r
+  /reply TEXT      write to the one who wrote to you last\r
+  /me TEXT         tell what you do: * plato TEXT\r
+  /topic [TEXT]    tell what your room is about, or say what from now on\r
+  /away [TEXT]     be marked away until you say something (or /here)\r
+  /motd            show the message of the day\r
   /rich on|off     edit your line on the server, under what arrives\r
   /quit            end the connection (also /logout)\r
 Everything else goes to the others in your room.\r
@@ -159,10 +165,14 @@ fn each_command_and_each_error_has_its_reply() {
     let [mut plato] = server.lobby(["plato"]);
     let rule = "A name is 1 to 20 letters, digits, - or _, \
                 and no nickname is all, chatd, server or system";
+    let told_of_rooms = "/rooms: lists the rooms, with how many are in each and what it is about";
+    let slash = "A command follows its slash at once: /help lists them. To say a slash, write two";
     for (typed, reply) in [
         ("/help", HELP.trim_end()),
         ("/HELP ", HELP.trim_end()),
-        ("/help me", "Usage: /help"),
+        ("/help me now", "Usage: /help [COMMAND]"),
+        ("/help what", "Unknown command: what"),
+        ("/help /rooms", told_of_rooms),
         ("/nick plato", "You are plato"),
         ("/nick", "Usage: /nick NAME"),
         ("/nick two words", "Usage: /nick NAME"),
@@ -199,8 +209,8 @@ fn each_command_and_each_error_has_its_reply() {
         ("/quit now", "Usage: /quit"),
         ("/logout now", "Usage: /logout"),
         ("/dance", "Unknown command: dance"),
-        ("/", "Unknown command: "),
-        ("/ help", "Unknown command: "),
+        ("/", slash),
+        ("/ help", slash),
     ] {
         plato.send(format!("{typed}\r\n"));
         plato.expect_line(reply);
@@ -254,7 +264,7 @@ fn names_are_told_apart_without_regard_to_case() {
     let [mut plato, mut solon] = server.lobby(["Plato", "solon"]);
     for taken in ["plato", "PLATO", "Plato"] {
         solon.send(format!("/nick {taken}\n"));
-        solon.expect_line(format!("Somebody else is called {taken}"));
+        solon.expect_line(format!("Somebody else is called {taken}; {taken}2 is free"));
     }
     plato.take_name("pLATO");
     solon.expect_line("Plato is now pLATO");
@@ -290,7 +300,7 @@ fn one_of_many_gets_a_name_that_all_want() {
     });
     let mut replies: Vec<String> = replies.map(|reply| reply.expect("an answer")).collect();
     replies.sort_unstable();
-    let loser = "Somebody else is called plato".to_owned();
+    let loser = "Somebody else is called plato; plato2 is free".to_owned();
     assert_eq!(replies, [vec![loser; 19], vec!["You are plato".to_owned()]].concat());
 }
 

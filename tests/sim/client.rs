@@ -6,10 +6,15 @@ use std::net::SocketAddr;
 
 use crate::net::{Net, SocketId};
 use crate::options::Options;
-use crate::oracle::{Oracle, PersonId, Said};
+use crate::oracle::{Oracle, PersonId};
+use crate::person::Said;
 use crate::rng::Rng;
 
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
+/// How many kinds of lines there are to draw from.
+pub(crate) const WORDS: usize = 51;
+/// How many there were at first: seeds kept from then replay with as many.
+pub(crate) const FIRST_WORDS: usize = 40;
 const ROOMS: [&str; 4] = ["lobby", "stoa", "agora", "garden"];
 
 /// How a client takes what it is sent.
@@ -188,7 +193,7 @@ impl Client {
         let id = self.person;
         let sequence = self.sequence;
         self.sequence += 1;
-        let (said, bytes) = match rng.below(40) {
+        let (said, bytes) = match rng.below(options.words) {
             0 | 1 => {
                 let name = (*rng.pick(&NICKS)).to_owned();
                 (Said::Nick(name.clone()), format!("/nick {name}"))
@@ -210,6 +215,27 @@ impl Client {
             12 => (Said::Unknown("what".to_owned()), "/what".to_owned()),
             13 => (Said::TooLong, "x".repeat(rng.below(2_000) + 1_025)),
             14 => (Said::Empty, String::new()),
+            40 | 41 => {
+                let text = format!("m{id}.{sequence}");
+                (Said::Act(text.clone()), format!("/me {text}"))
+            }
+            42 => {
+                let topic = format!("m{id}.{sequence}");
+                (Said::Topic(topic.clone()), format!("/topic {topic}"))
+            }
+            43 => (Said::Topic(String::new()), "/topic -".to_owned()),
+            44 | 45 => {
+                let text = format!("d{id}.{sequence}");
+                (Said::Reply(text.clone()), format!("/reply {text}"))
+            }
+            46 => {
+                let name = (*rng.pick(&NICKS)).to_owned();
+                (Said::Whois(name.clone()), format!("/whois {name}"))
+            }
+            47 => (Said::Away("lunch".to_owned()), "/away lunch".to_owned()),
+            48 => (Said::Away(String::new()), "/away".to_owned()),
+            49 => (Said::Here, "/here".to_owned()),
+            50 => (Said::HelpOn("/me TEXT"), "/help me".to_owned()),
             15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
             16 if rng.chance(50) => {
                 self.is_foul = true;

@@ -26,6 +26,8 @@ pub(crate) struct Options {
     pub(crate) pace: Duration,
     /// How often, in one step, a client does something.
     pub(crate) activity: u64,
+    /// Of how many kinds the lines are (`client::WORDS`).
+    pub(crate) words: usize,
     /// How many of the lines are long.
     pub(crate) long_lines: u64,
     /// How many clients do not read promptly.
@@ -68,7 +70,7 @@ pub(crate) struct Faults {
 }
 
 impl Options {
-    pub(crate) fn draw(rng: &mut Rng) -> Self {
+    pub(crate) fn draw(words: usize, rng: &mut Rng) -> Self {
         // A crowd on one worker: its sweeps take more than a turn. Not so large that rooms would
         // sum up who comes and goes.
         let crowd = rng.chance(100);
@@ -91,6 +93,7 @@ impl Options {
             trusted: rng.chance(850),
             pace: Duration::from_micros(*rng.pick(&[0, 1_000, 10_000])),
             activity: rng.between(200, 950),
+            words,
             long_lines: *rng.pick(&[0, 50, 900]),
             slow_readers: *rng.pick(&[0, 0, 200, 700]),
             departures: *rng.pick(&[0, 5, 30]),

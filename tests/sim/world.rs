@@ -76,10 +76,11 @@ pub(crate) struct World {
     settled: bool,
 }
 
-/// Runs a seed to its end; panics where something is wrong. Returns the hash of all that happened.
-pub(crate) fn run(seed: u64, sabotage: Option<Sabotage>, verbose: bool) -> u64 {
+/// Runs a seed to its end, with lines of so many kinds; panics where something is wrong.
+/// Returns the hash of all that happened.
+pub(crate) fn run(seed: u64, words: usize, sabotage: Option<Sabotage>, verbose: bool) -> u64 {
     let mut rng = Rng::new(seed);
-    let options = Options::draw(&mut rng);
+    let options = Options::draw(words, &mut rng);
     if verbose {
         println!("{options:#?}");
     }
@@ -105,6 +106,7 @@ impl World {
             observers: PeerSet::one(observer),
             rooms: Vec::new(),
             clients_max: 16,
+            motd: false,
         };
         let hub = Arc::new(Hub::new(config, std::hash::RandomState::new()));
         let network = "10.0.0.0/8".parse().expect("a network");
@@ -167,6 +169,7 @@ impl World {
             bells: Arc::clone(&self.bells) as Arc<dyn Bells + Send + Sync>,
             stats: Arc::clone(&stats),
             door: Arc::clone(door),
+            motd: "".into(),
             config,
             listeners: self.options.policies.iter().map(listener).collect(),
         };

@@ -137,7 +137,8 @@ impl Bench<'_> {
         let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
             Side::Chatd => {
-                Server::start_chatd(program(self.chatd.as_deref()), workers, options, cpus)
+                let chatd = program(self.chatd.as_deref());
+                Server::start_chatd(chatd, Protocol::Telnet, workers, options, cpus)
             }
             Side::Floor => Server::start(program(self.floor.as_deref()), &["127.0.0.1:0"], cpus),
         }

@@ -1,7 +1,7 @@
 //! What the lines of the server tell: who one is, where one is, who else and which rooms there are.
 //!
-//! Nothing but what people write begins with `[`; everything else is the server's word. A server
-//! that words things otherwise only leaves less to complete and to colour.
+//! Nothing but what people write begins with `[` or `*`; everything else is the server's word.
+//! A server that words things otherwise only leaves less to complete and to colour.
 
 /// A line that arrived, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,9 +14,13 @@ pub(crate) struct Line<'a> {
     pub(crate) direct: bool,
 }
 
-/// Takes a line apart: `[NAME] text`, `[NAME -> you] text`, `[you -> NAME] text`, or the server's.
+/// Takes a line apart: `[NAME] text`, `* NAME text`, `[NAME -> you] text`, `[you -> NAME] text`, or
+/// the server's.
 pub(crate) fn read(line: &str) -> Line<'_> {
     let servers = Line { author: None, text: line, direct: false };
+    if let Some((name, _)) = line.strip_prefix("* ").and_then(|act| act.split_once(' ')) {
+        return Line { author: Some(name), text: &line[2 + name.len()..], direct: false };
+    }
     // An IPv6 address has brackets of its own, but no blank behind them.
     let Some(end) = line.find("] ").filter(|_| line.starts_with('[')) else { return servers };
     let (name, text) = (&line[1..end], &line[end + 1..]);
@@ -53,7 +57,9 @@ impl Seen {
     /// With the commands that every chatd knows.
     pub(crate) fn new() -> Self {
         let mut seen = Self::default();
-        for command in ["/help", "/join", "/leave", "/msg", "/nick", "/quit", "/rooms", "/who"] {
+        let commands = "/away /help /here /join /leave /me /motd /msg /nick /quit /reply /rooms \
+                        /topic /who /whois";
+        for command in commands.split(' ') {
             seen.commands.add(command);
         }
         seen.rooms.add("lobby");
@@ -106,8 +112,8 @@ impl Seen {
                 let words = entry.split(|c: char| c.is_whitespace() || "()[],".contains(c));
                 words.filter(|word| is_command(word)).for_each(|word| self.commands.add(word));
             }
-            List::Names if entry == word => self.add_name(word),
-            List::Rooms if entry.ends_with(')') => self.rooms.add(word),
+            List::Names if entry.trim_end_matches(" (away)") == word => self.add_name(word),
+            List::Rooms if entry[word.len()..].starts_with(" (") => self.rooms.add(word),
             _ => {}
         }
     }
@@ -194,6 +200,9 @@ mod tests {
             ("[[::1]:9] a] b", Some("[::1]:9"), " a] b", false),
             ("[plato -> you] hi", Some("plato"), " hi", true),
             ("[you -> plato] hi", Some("you"), " hi", false),
+            ("* plato waves", Some("plato"), " waves", false),
+            ("* [::1]:9 waves", Some("[::1]:9"), " waves", false),
+            ("*", None, "*", false),
             ("[plato]hi", None, "[plato]hi", false),
             ("Client joined plato", None, "Client joined plato", false),
             ("", None, "", false),
@@ -227,15 +236,17 @@ mod tests {
             "Client left gone",
             "2 in cave:",
             "  thales",
+            "  solon (away)",
             "  and 7 more",
             "2 rooms:",
-            "  cave (2)",
+            "  cave (2): shadows (on a wall)",
+            "  agora (0)",
             "  and 7 more",
             "  /whois NAME      who that is (also /finger NAME)",
         ];
         let seen = seen(&lines);
-        assert_eq!(all(&seen.names), ["thales", "zeno", "plato"]);
-        assert_eq!(all(&seen.rooms), ["cave", "lobby"]);
+        assert_eq!(all(&seen.names), ["solon", "thales", "zeno", "plato"]);
+        assert_eq!(all(&seen.rooms), ["agora", "cave", "lobby"]);
         assert_eq!(all(&seen.commands)[..2], ["/finger", "/whois"]);
         assert_eq!(seen.names.beginning("ZE").collect::<Vec<_>>(), ["zeno"]);
     }

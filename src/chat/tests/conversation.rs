@@ -71,21 +71,29 @@ fn answers_to_the_asker_only() {
     let long = "é".repeat(200);
     let echo = &long[..ECHO_LEN_MAX - 1];
     let unknown = format!("Unknown command: {echo}");
+    let slash = "A command follows its slash at once: /help lists them. To say a slash, write two";
+    let told_of_me = "/me TEXT: tells the others in your room what you do: \
+                      /me waves comes out as * plato waves";
     answers(
         &mut stage,
         &[
             ("/help", &["(help)"]),
             ("/HELP", &["(help)"]),
-            ("/help me", &["Usage: /help"]),
+            ("/help me", &[told_of_me]),
+            ("/help /ME", &[told_of_me]),
+            ("/help a b", &["Usage: /help [COMMAND]"]),
+            ("/help python", &["Unknown command: python"]),
+            ("/motd", &["There is no message of the day"]),
             ("/foo bar", &["Unknown command: foo"]),
-            ("/", &["Unknown command: "]),
+            ("/", &[slash]),
+            ("/ help", &[slash]),
             (&format!("/{long}"), &[&unknown]),
             ("/nick", &["Usage: /nick NAME"]),
             ("/nick x y", &["Usage: /nick NAME"]),
-            ("/nick B", &["Somebody else is called B"]),
+            ("/nick B", &["Somebody else is called B; B2 is free"]),
             ("/nick a", &["You are a"]),
             ("/login a", &["You are a", "(help)"]),
-            ("/login b", &["Somebody else is called b"]),
+            ("/login b", &["Somebody else is called b; b2 is free"]),
             ("/join", &["Usage: /join ROOM"]),
             ("/join LOBBY", &["You are in lobby already"]),
             ("/leave", &["You are in lobby already"]),
@@ -134,7 +142,7 @@ fn nicknames_are_told_apart_without_regard_to_case() {
     stage.hears("b", &["a is now Plato", "Plato is now PLATO"]);
     stage.says("b", "/nick plato");
     stage.says("b", "/msg plato hi");
-    stage.hears("b", &["Somebody else is called plato", "[you -> PLATO] hi"]);
+    stage.hears("b", &["Somebody else is called plato; plato2 is free", "[you -> PLATO] hi"]);
     stage.hears("a", &["[b -> you] hi"]);
     // The names given up are free, and so is that of one who left.
     stage.says("b", "/nick A");

@@ -4,4 +4,5 @@ mod conversation;
 mod dialects;
 mod property;
 mod scale;
+mod small_talk;
 mod stage;

@@ -127,7 +127,7 @@ impl Stage {
 
     pub(super) fn with_observers(rooms: &[&str], observers: PeerSet) -> Self {
         let rooms = rooms.iter().map(|name| (*name).to_owned()).collect();
-        let config = Config { peer_count: 3, observers, rooms, clients_max: 16 };
+        let config = Config { peer_count: 3, observers, rooms, clients_max: 16, motd: false };
         let mut stage = Self {
             chat: Chat::new(config, RandomState::new()),
             wire: Wire::default(),
@@ -231,6 +231,16 @@ impl Stage {
         self.wire.drop_conn(conn);
         self.free_slot(conn);
         self.handle(Event::Disconnected { conn });
+    }
+
+    /// The worker is gone, and all users on it; another takes its place.
+    pub(super) fn loses(&mut self, peer: PeerId) {
+        let gone: Vec<_> = self.conns.extract_if(.., |_, conn| conn.peer == peer).collect();
+        for (_, conn) in gone {
+            self.wire.drop_conn(conn);
+            self.free_slot(conn);
+        }
+        self.handle(Event::Lost { peer });
     }
 
     pub(super) fn is_here(&self, user: &str) -> bool {

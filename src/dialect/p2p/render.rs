@@ -11,10 +11,11 @@ use crate::dialect::words::{self, put};
 /// Appends the message in the words of this dialect, LF at each line's end.
 pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
     match *message {
-        // Those who come and go are not announced here.
+        // Those who come and go are not announced here, nor what the lobby is about.
         Message::Joined { .. }
         | Message::Left { .. }
         | Message::Renamed { .. }
+        | Message::TopicSet { .. }
         | Message::Presence { .. } => return,
         Message::Framed { author, text } => {
             for line in words::lines(text) {
@@ -58,9 +59,12 @@ mod tests {
             (Said { author: "127.0.0.1:9", text: "" }, "127.0.0.1:9 said : \n"),
             (Direct { author, text: "hi" }, "plato said : hi\n"),
             (Framed { author, text: "a\nb\n" }, "plato said : a\nplato said : b\n"),
+            (Acted { author, text: "waves" }, "* plato waves\n"),
+            (IsAway { name, text: "at lunch" }, "plato is away: at lunch\n"),
+            (TopicSet { name, topic: "snakes" }, ""),
             (NoSuchUser { name }, "remote is offline\n"),
             (Invalid, "Not a message. Write ID||TEXT, or all||TEXT\n"),
-            (NameTaken { name }, "That id is taken. Choose another\n"),
+            (NameTaken { name, free: Some("plato2") }, "That id is taken. Choose another\n"),
             (
                 BadName { name },
                 "That cannot be an id. An id is 1 to 20 letters, digits, - or _, \

@@ -21,6 +21,7 @@ pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
         // As it was framed: its last line is ended only if it was ended there.
         Message::Framed { author, text } => return put!(out, "<{}>{text}", Author(author)),
         Message::Said { author, text } => put!(out, "<{}>{text}", Author(author)),
+        Message::Acted { author, text } => put!(out, "* {} {text}", Author(author)),
         Message::Direct { author, text } => put!(out, "<{} -> you>{text}", Author(author)),
         Message::DirectSent { to, text } => put!(out, "<you -> {}>{text}", Author(to)),
         Message::Joined { name } => put!(out, "[{name}] entered room."),
@@ -71,6 +72,10 @@ mod tests {
             (Direct { author, text: "hi" }, "\n<plato -> you>hi\n"),
             (Direct { author: address, text: "hi" }, "\n<('127.0.0.1', 37993) -> you>hi\n"),
             (DirectSent { to: name, text: "hi" }, "\n<you -> plato>hi\n"),
+            (Acted { author, text: "waves" }, "\n* plato waves\n"),
+            (Acted { author: address, text: "waves" }, "\n* ('127.0.0.1', 37993) waves\n"),
+            (Topic { room: "111", topic: "snakes" }, "\nThe topic of 111: snakes\n"),
+            (TopicSet { name, topic: "snakes" }, "\nplato set the topic: snakes\n"),
             (Joined { name: address }, "\n[127.0.0.1:37993] entered room.\n"),
             (Joined { name }, "\n[plato] entered room.\n"),
             (Left { name }, "\n[plato] left room.\n"),

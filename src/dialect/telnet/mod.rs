@@ -3,6 +3,7 @@
 mod code;
 mod decode;
 mod foreign;
+mod help;
 mod line;
 mod negotiation;
 mod option;

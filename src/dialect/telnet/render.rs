@@ -1,28 +1,14 @@
 //! Messages to words.
 //!
-//! Nothing but what people write begins with `[`, so nobody can pass a line off as the server's,
-//! nor the server's as somebody else's.
+//! Nothing but what people write begins with `[` or `*`, so nobody can pass a line off as the
+//! server's, nor the server's as somebody else's.
 
 use std::io::Write;
 
+use super::help;
+
 use crate::chat::Message;
 use crate::dialect::words::{self, put};
-
-const HELP: &str = "\
-Commands:\r
-  /help            this list\r
-  /nick NAME       take a nickname (also /login NAME)\r
-  /join ROOM       go to a room; it is made if there is none of that name\r
-  /leave           go back to the lobby (also /back)\r
-  /ROOM            go to a room that is always there, such as /lobby\r
-  /rooms           list the rooms\r
-  /who [ROOM]      list who is in your room, or in another (also /online)\r
-  /msg NAME TEXT   write to one person only\r
-  /rich on|off     edit your line on the server, under what arrives\r
-  /quit            end the connection (also /logout)\r
-Everything else goes to the others in your room.\r
-To begin a line with a slash, write two: //like this\r
-";
 
 /// Appends the message in telnet's words, CR LF at each line's end.
 pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
@@ -35,7 +21,11 @@ pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
         }
         Message::Direct { author, text } => put!(out, "[{author} -> you] {text}\r\n"),
         Message::DirectSent { to, text } => put!(out, "[you -> {to}] {text}\r\n"),
-        Message::Help => out.extend_from_slice(HELP.as_bytes()),
+        Message::Help => out.extend_from_slice(help::LIST.as_bytes()),
+        Message::HelpOn { form } => {
+            help::write(form, out);
+            out.extend_from_slice(b"\r\n");
+        }
         _ => {
             words::write(message, out);
             out.extend_from_slice(b"\r\n");
@@ -48,7 +38,6 @@ mod tests {
     use super::*;
     use crate::chat::CloseReason;
     use crate::dialect::tests::every_message;
-    use crate::limits::HELP_LEN_MAX;
 
     fn rendered(message: &Message<&str>) -> String {
         let mut out = Vec::new();
@@ -72,6 +61,8 @@ mod tests {
             (Presence { joined, left: 0, renamed: 0, members }, "3 joined; 1200 here"),
             (Presence { joined: 0, left, renamed: 0, members: 7 }, "1 left; 7 here"),
             (Presence { joined: 0, left, renamed, members }, "1 left, 2 renamed; 1200 here"),
+            (Acted { author: name, text: "waves" }, "* plato waves"),
+            (Acted { author: "[::1]:9", text: "waves" }, "* [::1]:9 waves"),
             (Renamed { old: "127.0.0.1:9", new: name }, "127.0.0.1:9 is now plato"),
             (Renamed { old: "[::1]:9", new: name }, "Client [::1]:9 is now plato"),
             (Direct { author: name, text: "hi" }, "[plato -> you] hi"),
@@ -81,10 +72,33 @@ mod tests {
             (YouAreIn { room, members: 2 }, "You are in python with 1 other"),
             (YouAreIn { room, members: 3 }, "You are in python with 2 others"),
             (Who { room, members: 2 }, "2 in python:"),
-            (WhoEntry { name }, "  plato"),
+            (WhoEntry { name, away: false }, "  plato"),
+            (WhoEntry { name, away: true }, "  plato (away)"),
+            (IsIn { name, room }, "plato is in python"),
+            (IsIn { name: "[::1]:9", room }, "Client [::1]:9 is in python"),
+            (IsNowhere { name }, "plato is in no room"),
+            (IsAway { name, text: "" }, "plato is away"),
+            (IsAway { name, text: "at lunch" }, "plato is away: at lunch"),
+            (YouAreAway { text: "" }, "You are marked away"),
+            (YouAreAway { text: "at lunch" }, "You are marked away: at lunch"),
+            (YouAreBack, "You are marked away no longer"),
+            (YouAreHere, "You were not marked away"),
+            (Topic { room, topic: "snakes" }, "The topic of python: snakes"),
+            (Topic { room, topic: "" }, "There is no topic in python"),
+            (TopicSet { name, topic: "snakes" }, "plato set the topic: snakes"),
+            (TopicSet { name: "[::1]:9", topic: "" }, "Client [::1]:9 removed the topic"),
+            (Motd, "There is no message of the day"),
+            (HelpOn { form: "/here" }, "/here: takes the mark away that /away made"),
+            (
+                NoCommand,
+                "A command follows its slash at once: /help lists them. To say a slash, write two",
+            ),
+            (NobodyToReplyTo, "Nobody wrote to you, or they are gone"),
+            (RemarkTooLong, "That was over 160 bytes and was not kept"),
             (Rooms { count: 1 }, "1 room:"),
             (Rooms { count: 2 }, "2 rooms:"),
-            (RoomsEntry { room, members: 2 }, "  python (2)"),
+            (RoomsEntry { room, members: 2, topic: "" }, "  python (2)"),
+            (RoomsEntry { room, members: 2, topic: "snakes" }, "  python (2): snakes"),
             (AndMore { count: 5 }, "  and 5 more"),
             (Goodbye, "Goodbye"),
             (Here, "Yes, chatd is here"),
@@ -96,7 +110,11 @@ mod tests {
                 "Not a name: a b. A name is 1 to 20 letters, digits, - or _, \
                  and no nickname is all, chatd, server or system",
             ),
-            (NameTaken { name }, "Somebody else is called plato"),
+            (NameTaken { name, free: None }, "Somebody else is called plato"),
+            (
+                NameTaken { name, free: Some("plato2") },
+                "Somebody else is called plato; plato2 is free",
+            ),
             (NoSuchUser { name }, "Nobody here is called plato"),
             (NoSuchRoom { name: room }, "There is no room python"),
             (AlreadyIn { room }, "You are in python already"),
@@ -137,29 +155,19 @@ mod tests {
     }
 
     #[test]
-    fn only_what_people_write_begins_with_a_bracket() {
+    fn only_what_people_write_begins_with_a_bracket_or_a_star() {
         for message in every_message("[::1]:9", "text", 1) {
             let is_theirs = matches!(
                 message,
                 Message::Said { .. }
+                    | Message::Acted { .. }
                     | Message::Framed { .. }
                     | Message::Direct { .. }
                     | Message::DirectSent { .. }
             );
             for words in rendered(&message).lines() {
-                assert_eq!(words.starts_with('['), is_theirs, "{message:?}: {words}");
+                assert_eq!(words.starts_with(['[', '*']), is_theirs, "{message:?}: {words}");
             }
-        }
-    }
-
-    #[test]
-    fn help_fits_a_screen() {
-        let help = rendered(&Message::Help);
-        assert!(help.len() <= HELP_LEN_MAX);
-        assert!(help.ends_with("\r\n"));
-        assert!(help.matches('\n').count() <= 24);
-        for words in help.split_terminator("\r\n") {
-            assert!(!words.contains(['\r', '\n']) && words.len() <= 78, "{words:?}");
         }
     }
 }

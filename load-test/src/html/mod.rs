@@ -1,0 +1,65 @@
+//! The report as one HTML file: no script, nothing from elsewhere, and a policy in it that forbids
+//! both. Whatever a server or a command line said passes through maud, which escapes it.
+//!
+//! ```text
+//! mod ─▶ head, percentiles, time, broadcast, generator, origin ─▶ chart, table ─▶ scale, units
+//! ```
+
+mod broadcast;
+mod chart;
+mod generator;
+mod head;
+mod origin;
+mod percentiles;
+mod scale;
+mod table;
+mod time;
+mod units;
+
+use crate::report::Report;
+use maud::{DOCTYPE, Markup, PreEscaped, html};
+
+/// Nothing is loaded, nothing is run; the styles are in the page.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; \
+                      form-action 'none'";
+
+/// The whole file.
+pub fn page(report: &Report) -> String {
+    let page = html! {
+        (DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="Content-Security-Policy" content=(POLICY);
+                meta name="viewport" content="width=device-width, initial-scale=1";
+                meta name="color-scheme" content="light dark";
+                meta name="referrer" content="no-referrer";
+                title { (head::title(report)) }
+                style { (PreEscaped(include_str!("style.css"))) }
+            }
+            body {
+                (head::section(report))
+                main {
+                    (percentiles::section(report))
+                    (time::section(report))
+                    (broadcast::section(report))
+                    (generator::section(report))
+                    (table::faults(report))
+                    (origin::section(report))
+                }
+            }
+        }
+    };
+    page.into_string()
+}
+
+/// A part of the page with its heading and what a reader must know to read it.
+fn part(id: &str, heading: &str, lead: &str, content: Markup) -> Markup {
+    html! {
+        section id=(id) {
+            h2 { (heading) }
+            p class="lead" { (lead) }
+            (content)
+        }
+    }
+}

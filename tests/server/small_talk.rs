@@ -1,0 +1,114 @@
+//! What people expect beside lines and rooms, byte for byte.
+
+use std::fs;
+
+use crate::harness::{Client, Server, WELCOME, chatd};
+
+#[test]
+fn what_one_does() {
+    let server = Server::start("");
+    let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
+    plato.send("/me waves\r\n/me\r\n");
+    plato.expect("Usage: /me TEXT\r\n");
+    solon.expect("* plato waves\r\n");
+    let mut guest = server.connect();
+    for other in [&mut plato, &mut solon] {
+        other.expect_line(format!("Client joined {}", guest.name));
+    }
+    guest.send("/me waves, too\n");
+    for other in [&mut plato, &mut solon] {
+        other.expect(format!("* {} waves, too\r\n", guest.name));
+    }
+}
+
+#[test]
+fn a_room_has_a_topic() {
+    let server = Server::start("--workers 2");
+    let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
+    plato.send("/topic\n/topic The \u{1b}[1mweather\n");
+    plato.expect("There is no topic in lobby\r\nplato set the topic: The [1mweather\r\n");
+    solon.expect("plato set the topic: The [1mweather\r\n");
+    solon.send("/topic\n/rooms\n");
+    solon.expect("The topic of lobby: The [1mweather\r\n");
+    solon.expect("1 room:\r\n  lobby (2): The [1mweather\r\n");
+    let mut guest = server.connect();
+    guest.expect("The topic of lobby: The [1mweather\r\n");
+    for other in [&mut plato, &mut solon] {
+        other.expect_line(format!("Client joined {}", guest.name));
+    }
+    guest.send("/topic -\n");
+    let removed = format!("{} removed the topic", guest.name);
+    for reader in [&mut plato, &mut solon, &mut guest] {
+        reader.expect_line(&removed);
+    }
+}
+
+#[test]
+fn one_who_is_away() {
+    let server = Server::start("");
+    let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
+    plato.send("/away at lunch\n");
+    plato.expect("You are marked away: at lunch\r\n");
+    solon.send("/msg plato hi\n/msg plato hello?\n/who\n/whois plato\n");
+    solon.expect("[you -> plato] hi\r\nplato is away: at lunch\r\n[you -> plato] hello?\r\n");
+    solon.expect("2 in lobby:\r\n  plato (away)\r\n  solon\r\n");
+    solon.expect("plato is in lobby\r\nplato is away: at lunch\r\n");
+    plato.expect("[solon -> you] hi\r\n[solon -> you] hello?\r\n");
+    plato.send("/reply here\n/whois solon\n/here\n");
+    plato.expect("You are marked away no longer\r\n[you -> solon] here\r\n");
+    plato.expect("solon is in lobby\r\nYou were not marked away\r\n");
+    solon.expect("[plato -> you] here\r\n");
+    solon.send(format!("/away {}\n", "x".repeat(161)));
+    solon.expect("That was over 160 bytes and was not kept\r\n");
+}
+
+#[test]
+fn a_reply_needs_somebody_to_go_to() {
+    let server = Server::start("--admin 127.0.0.1:0");
+    let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
+    plato.send("/reply hi\n");
+    plato.expect("Nobody wrote to you, or they are gone\r\n");
+    solon.send("/msg plato hi\n/quit\n");
+    solon.expect("[you -> plato] hi\r\nGoodbye\r\n");
+    solon.expect_end();
+    plato.expect("[solon -> you] hi\r\nClient left solon\r\n");
+    plato.send("/reply hi\n");
+    plato.expect("Nobody wrote to you, or they are gone\r\n");
+    assert_eq!(server.metric("chatd_refused_total{reason=\"nobody_to_reply_to\"}"), 2);
+}
+
+#[test]
+fn the_message_of_the_day() {
+    let path = std::env::temp_dir().join(format!("chatd-test-motd-{}", std::process::id()));
+    fs::write(&path, "Be kind.\n\n\u{1b}[2JLine three\r\n").expect("a writable directory");
+    let motd = "Be kind.\r\n\r\n[2JLine three\r\n";
+    let server =
+        Server::spawn(chatd().arg("--motd").arg(&path).args(["--listen", "p2p://127.0.0.1:0"]));
+    let mut plato = server.connect();
+    plato.expect(motd);
+    plato.send("/motd\n");
+    plato.expect(motd);
+    // Programs are not told.
+    let mut program = Client::to(server.logged("listening dialect=p2p addr="));
+    program.send("1");
+    program.expect("hello 1,you login successed\n");
+    plato.expect_line("Client joined 1");
+
+    fs::write(&path, "x".repeat(4_097)).expect("a writable directory");
+    let output = chatd().arg("--motd").arg(&path).arg("--check-config").output().expect("it runs");
+    fs::remove_file(&path).expect("it was written");
+    assert_eq!(output.status.code(), Some(78));
+    let told = String::from_utf8(output.stderr).expect("text");
+    let shown = path.display();
+    let expected = format!("{shown}: a message of the day has at most 4096 bytes; shorten it\n");
+    assert!(told.ends_with(&expected), "{told}");
+}
+
+#[test]
+fn without_a_message_of_the_day_nothing_follows_the_welcome() {
+    let server = Server::start("");
+    let mut plato = server.connect_unread();
+    plato.expect_line(WELCOME);
+    plato.send("/motd\n");
+    plato.expect_line("There is no message of the day");
+}
