@@ -139,6 +139,16 @@ impl Hub {
         }
     }
 
+    /// A worker is gone, with its connections and what waited for it; whoever takes its number
+    /// starts anew. Returns whom to wake.
+    pub fn lose(&self, peer: PeerId, now: Time) -> PeerSet {
+        let (mut shared, _) = self.lock();
+        let Shared { chat, outboxes } = &mut *shared;
+        chat.handle(now, Event::Lost { peer }, outboxes);
+        outboxes.forget(peer);
+        outboxes.not_rung()
+    }
+
     /// Looks at the core, for metrics and for tests.
     pub fn inspect<T>(&self, look: impl FnOnce(&Chat) -> T) -> T {
         look(&self.lock().0.chat)
@@ -198,6 +208,12 @@ impl Outboxes {
         self.waiting.remove(peer);
         self.rung.remove(peer);
         self.full.remove(peer);
+    }
+
+    /// As if nothing had ever been for that peer.
+    fn forget(&mut self, peer: PeerId) {
+        self.swap(peer, &mut Outbox::default());
+        self.short.remove(peer);
     }
 
     fn note_short(&mut self, peer: PeerId, short: bool) {

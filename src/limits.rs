@@ -41,6 +41,12 @@ pub const DRAIN_S_MAX: u64 = 60;
 /// worker to see that the time is over, and for the transcript to write the last lines.
 pub const STOP_GRACE: Duration = Duration::from_millis(250);
 
+/// Workers that are replaced within `REPLACEMENT_PERIOD`. One that goes on failing takes its
+/// clients with it each time: then the service manager had better know.
+pub const REPLACEMENTS_MAX: usize = 5;
+/// See `REPLACEMENTS_MAX`.
+pub const REPLACEMENT_PERIOD: Duration = Duration::from_secs(60);
+
 /// Bytes of transcript that may wait for the writer; as much may be on its way to the file.
 pub const TRANSCRIPT_LEN_MAX: usize = 1 << 20;
 /// The least time between two log lines about lost transcript lines.

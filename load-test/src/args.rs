@@ -1,11 +1,11 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
 use crate::children::{self, Barrier};
-use crate::options::{say, write_json};
+use crate::options::{check_writable, say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
-use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, failed, peers, slo};
+use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, peers, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -32,6 +32,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Compares chatd with the floor and with IRC servers, NATS, Redis and Mosquitto, if installed
     Peers(peers::PeersArguments),
+    /// Puts two runs side by side, and tells whether the second is worse than chance explains
+    Compare(compare::CompareArguments),
     /// Names the presets, what each is for and what it stands for
     List,
     /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
@@ -81,6 +83,7 @@ impl Arguments {
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
             Some(Command::Peers(arguments)) => peers::execute(&arguments).map(ExitCode::from),
+            Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {
                 outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)
@@ -98,6 +101,7 @@ impl RunArguments {
     fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario.scenario()?;
         scenario.check()?;
+        self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let barrier = self.barrier.then(Barrier::new);
@@ -121,6 +125,12 @@ impl RunArguments {
 }
 
 impl OutputArguments {
+    fn check(&self) -> Result<(), Failure> {
+        let file = self.json.as_deref().filter(|path| *path != Path::new("-"));
+        file.map_or(Ok(()), check_writable)?;
+        self.files.check()
+    }
+
     /// Whether anything but the JSON goes to the standard output.
     fn speaks(&self) -> bool {
         !self.quiet && self.json.as_deref() != Some(Path::new("-"))

@@ -1,6 +1,26 @@
 //! Whether every receiver got every line once, in order and unchanged. Pure: it is told what
 //! arrived where and knows nothing of time or sockets. One array element per pair of receiver and
-//! sender in a room, one comparison per delivery; only faults take memory beyond that.
+//! sender in a room, one comparison per delivery; only faults and stays take memory beyond that.
+//!
+//! # Stays
+//!
+//! A receiver that leaves and returns is audited stay by stay. A stay reaches from the request to
+//! join until the leave is confirmed, or until the receiver itself closes the connection. Of each
+//! sender, the stay has a first and a last line; all from the one to the other must come, each once
+//! and in order:
+//!
+//! - The first line is the first one that was sent after the confirmation of the join was read, or
+//!   one that came before that one did.
+//! - The last line is the last one that came. If the receiver stays to the end of the run, it is
+//!   the last one that was sent.
+//! - A line that was sent longer than the grace before the end of the stay is not under way any
+//!   more: the last line is not before it, whether it came or not.
+//!
+//! So a line under way at either edge of a stay may come or not; if it does not, it is neither
+//! expected nor lost. Those at the end are counted apart (`under_way`): a server that forgets who
+//! has returned shows there, and after the grace as lost. What comes between two stays is foreign,
+//! a line up to the last one of an earlier stay is a second copy. Who never leaves has one stay,
+//! from before the first line to the end of the run.
 
 use crate::limits::{FAULT_ROWS_MAX, GAPS_MAX};
 use serde::{Deserialize, Serialize};
@@ -25,8 +45,11 @@ pub struct Totals {
     pub corrupted: u64,
     /// Lines a receiver must not get: of another room or run, or its own.
     pub foreign: u64,
-    /// Clients closed by the server before the end.
+    /// Clients closed by the server before the end, slow readers left out.
     pub closed: u64,
+    /// Lines sent while a receiver was there and not come when it left: neither expected nor lost.
+    #[serde(default)]
+    pub under_way: u64,
 }
 
 impl Totals {
@@ -46,6 +69,7 @@ impl Totals {
         self.corrupted += other.corrupted;
         self.foreign += other.foreign;
         self.closed += other.closed;
+        self.under_way += other.under_way;
     }
 }
 
@@ -72,17 +96,39 @@ pub(crate) struct Expected {
     /// The sender's place among those of the room.
     pub(crate) cell: u32,
     pub(crate) sender: u32,
+    /// In the whole run.
     pub(crate) lines: u32,
 }
+
+/// What one receiver must have heard of one sender at the end of a stay.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Span {
+    pub(crate) cell: u32,
+    pub(crate) sender: u32,
+    /// The first line that must come, unless an earlier one came.
+    pub(crate) first: u32,
+    /// The one after the last that must come, unless a later one came.
+    pub(crate) end: u32,
+    /// The one after the last that was sent before the receiver left.
+    pub(crate) sent: u32,
+}
+
+/// `next` of a sender that has not been heard in this stay: no line has that number.
+const UNHEARD: u32 = u32::MAX;
 
 /// The audit of the receivers of one thread, numbered from 0.
 pub(crate) struct Audit {
     /// The next sequence number from each sender of the receiver's room, receiver after receiver.
     next: Vec<u32>,
     receivers: Vec<ReceiverState>,
-    /// Sequence numbers jumped over, by index into `next`; only pairs with faults are in it.
+    /// Sequence numbers jumped over in this stay, by index into `next`; only pairs with faults are
+    /// in it.
     gaps: HashMap<usize, Vec<Range<u32>>>,
     gap_count: usize,
+    /// Lines in gaps that were not remembered.
+    forgotten: u64,
+    /// By index into `next`, for receivers that have left before.
+    edges: HashMap<usize, Edge>,
     totals: Totals,
     faults: HashMap<Where, Faults>,
 }
@@ -92,7 +138,17 @@ struct ReceiverState {
     cell_first: usize,
     /// Lines that came as they were sent or changed: what need not be waited for.
     arrived: u64,
+    /// Changed lines that explain no missing one yet.
     corrupted: u64,
+}
+
+/// Where a stay that is not the receiver's first begins.
+#[derive(Clone, Copy)]
+struct Edge {
+    /// Lines below it came in an earlier stay.
+    floor: u32,
+    /// The lowest line that came in this stay.
+    base: u32,
 }
 
 impl Audit {
@@ -110,6 +166,8 @@ impl Audit {
             receivers,
             gaps: HashMap::new(),
             gap_count: 0,
+            forgotten: 0,
+            edges: HashMap::new(),
             totals: Totals::default(),
             faults: HashMap::new(),
         }
@@ -117,39 +175,53 @@ impl Audit {
 
     /// Takes in an intact line of a sender of the receiver's room. True for the first copy.
     pub(crate) fn on_line(&mut self, receiver: usize, cell: u32, sender: u32, seq: u32) -> bool {
-        let state = &mut self.receivers[receiver];
-        let index = state.cell_first + cell as usize;
-        let next = &mut self.next[index];
-        if seq == *next {
-            *next += 1;
-        } else if seq > *next {
-            let gap = *next..seq;
-            *next = seq + 1;
-            if self.gap_count < GAPS_MAX {
-                self.gap_count += 1;
-                self.gaps.entry(index).or_default().push(gap);
-            }
-        } else {
+        let index = self.receivers[receiver].cell_first + cell as usize;
+        let next = self.next[index];
+        if seq < next {
             return self.on_late_line(receiver, index, sender, seq);
         }
-        state.arrived += 1;
-        self.totals.delivered += 1;
+        if seq > next {
+            self.add_gap(index, next..seq);
+        }
+        self.next[index] = seq + 1;
+        self.on_first_copy(receiver);
         true
     }
 
+    fn on_first_copy(&mut self, receiver: usize) {
+        self.receivers[receiver].arrived += 1;
+        self.totals.delivered += 1;
+    }
+
     fn on_late_line(&mut self, receiver: usize, index: usize, sender: u32, seq: u32) -> bool {
-        let gaps = self.gaps.get_mut(&index);
-        let first_copy = gaps.is_some_and(|gaps| fill(gaps, seq));
-        if first_copy {
-            self.receivers[receiver].arrived += 1;
-            self.totals.delivered += 1;
-            self.totals.reordered += 1;
-            self.note(receiver, Some(sender), |faults| faults.reordered += 1);
-        } else {
+        let edge = self.edges.get_mut(&index).filter(|edge| seq >= edge.floor);
+        if let Some(edge) = edge.filter(|edge| seq < edge.base) {
+            let base = std::mem::replace(&mut edge.base, seq);
+            if self.next[index] == UNHEARD {
+                self.next[index] = seq + 1;
+                self.on_first_copy(receiver);
+                return true;
+            }
+            self.add_gap(index, seq + 1..base);
+        } else if !self.gaps.get_mut(&index).is_some_and(|gaps| fill(gaps, seq)) {
             self.totals.duplicated += 1;
             self.note(receiver, Some(sender), |faults| faults.duplicated += 1);
+            return false;
         }
-        first_copy
+        self.on_first_copy(receiver);
+        self.totals.reordered += 1;
+        self.note(receiver, Some(sender), |faults| faults.reordered += 1);
+        true
+    }
+
+    fn add_gap(&mut self, index: usize, gap: Range<u32>) {
+        if gap.is_empty() {
+        } else if self.gap_count < GAPS_MAX {
+            self.gap_count += 1;
+            self.gaps.entry(index).or_default().push(gap);
+        } else {
+            self.forgotten += gap.len() as u64;
+        }
     }
 
     /// Takes in a line that is not what was sent.
@@ -172,41 +244,88 @@ impl Audit {
         self.totals.closed += 1;
     }
 
-    /// Lines, intact or not, that this receiver has got.
-    pub(crate) fn arrived(&self, receiver: usize) -> u64 {
-        self.receivers[receiver].arrived
+    /// How many of the lines in the spans have not come.
+    pub(crate) fn outstanding(&self, receiver: usize, spans: impl Iterator<Item = Span>) -> u64 {
+        let state = self.receivers[receiver];
+        let missing = spans.map(|span| {
+            let index = state.cell_first + span.cell as usize;
+            self.missing(index, &self.range(index, &span))
+        });
+        missing.sum::<u64>().saturating_sub(state.corrupted)
     }
 
-    /// Ends the audit: `expected` names what a receiver should have heard, sender by sender.
-    /// A corrupted line explains one missing line of its receiver, which then is not lost.
-    pub(crate) fn finish<E>(
-        mut self,
-        expected: impl Fn(usize) -> E,
-    ) -> (Totals, HashMap<Where, Faults>)
-    where
-        E: Iterator<Item = Expected>,
-    {
-        for receiver in 0..self.receivers.len() {
-            let state = self.receivers[receiver];
-            let mut explained = state.corrupted;
-            for Expected { cell, sender, lines } in expected(receiver) {
-                let missing = self.missing(state.cell_first + cell as usize, lines);
-                let lost = missing.saturating_sub(explained);
-                explained -= missing - lost;
-                self.totals.expected += u64::from(lines);
-                self.totals.lost += lost;
-                if lost > 0 {
-                    self.note(receiver, Some(sender), |faults| faults.lost += lost);
-                }
+    /// The receiver has left: what comes from here on belongs to its next stay.
+    pub(crate) fn leave(&mut self, receiver: usize, spans: &[Span]) {
+        self.settle(receiver, spans.iter().copied());
+        for span in spans {
+            self.begin_stay(self.receivers[receiver].cell_first + span.cell as usize);
+        }
+    }
+
+    /// The run is over: adds up what should have come in the stay. A corrupted line explains one
+    /// missing line of its receiver, which then is not lost.
+    pub(crate) fn settle(&mut self, receiver: usize, spans: impl Iterator<Item = Span>) {
+        let state = &mut self.receivers[receiver];
+        let cell_first = state.cell_first;
+        let mut explained = std::mem::take(&mut state.corrupted);
+        for span in spans {
+            let index = cell_first + span.cell as usize;
+            let range = self.range(index, &span);
+            let missing = self.missing(index, &range);
+            let lost = missing.saturating_sub(explained);
+            explained -= missing - lost;
+            self.totals.expected += range.len() as u64;
+            self.totals.under_way += u64::from(span.sent.saturating_sub(range.end));
+            self.totals.lost += lost;
+            if lost > 0 {
+                self.note(receiver, Some(span.sender), |faults| faults.lost += lost);
             }
         }
+    }
+
+    /// The run is over for a receiver that need not get everything: what it got is what it should
+    /// have got.
+    pub(crate) fn settle_slow(&mut self, receiver: usize) {
+        self.totals.expected += self.receivers[receiver].arrived;
+    }
+
+    /// The totals of all that was settled, and where the faults are.
+    pub(crate) fn finish(mut self) -> (Totals, HashMap<Where, Faults>) {
+        self.totals.lost += self.forgotten;
         (self.totals, self.faults)
     }
 
-    fn missing(&self, index: usize, lines: u32) -> u64 {
+    fn begin_stay(&mut self, index: usize) {
+        let next = std::mem::replace(&mut self.next[index], UNHEARD);
+        let edge = self.edges.entry(index).or_insert(Edge { floor: 0, base: 0 });
+        if next != UNHEARD {
+            edge.floor = edge.floor.max(next);
+        }
+        edge.base = UNHEARD;
+        let settled = self.gaps.remove(&index).map_or(0, |gaps| gaps.len());
+        self.gap_count = self.gap_count.saturating_sub(settled);
+    }
+
+    /// The lines that should have come by now.
+    fn range(&self, index: usize, span: &Span) -> Range<u32> {
+        match self.next[index] {
+            UNHEARD => span.first..span.end.max(span.first),
+            next => span.first.min(self.base(index))..span.end.max(next),
+        }
+    }
+
+    fn missing(&self, index: usize, range: &Range<u32>) -> u64 {
+        let next = self.next[index];
+        if next == UNHEARD {
+            return range.len() as u64;
+        }
         let within = self.gaps.get(&index).into_iter().flatten();
         let within: u64 = within.map(|gap| gap.len() as u64).sum();
-        within + u64::from(lines.saturating_sub(self.next[index]))
+        within + u64::from(self.base(index) - range.start) + u64::from(range.end - next)
+    }
+
+    fn base(&self, index: usize) -> u32 {
+        self.edges.get(&index).map_or(0, |edge| edge.base)
     }
 
     fn note(&mut self, receiver: usize, sender: Option<u32>, change: impl FnOnce(&mut Faults)) {
@@ -250,11 +369,20 @@ mod tests {
                 Foreign => audit.on_foreign(1, 9),
             }
         }
-        let expected = |receiver| {
-            let lines = if receiver == 1 { LINES } else { 0 };
-            [Expected { cell: 0, sender: 9, lines }].into_iter()
-        };
-        audit.finish(expected)
+        audit.settle(0, [span(0, 0, 0)].into_iter());
+        audit.settle(1, [span(0, LINES, LINES)].into_iter());
+        audit.finish()
+    }
+
+    fn span(first: u32, end: u32, sent: u32) -> Span {
+        Span { cell: 0, sender: 9, first, end, sent }
+    }
+
+    /// Lines that come in a stay, one after the other.
+    fn hear(audit: &mut Audit, lines: impl IntoIterator<Item = u32>) {
+        for seq in lines {
+            audit.on_line(0, 0, 9, seq);
+        }
     }
 
     #[test]
@@ -303,7 +431,7 @@ mod tests {
                 reordered: *reordered,
                 corrupted: *corrupted,
                 foreign: *foreign,
-                closed: 0,
+                ..Totals::default()
             };
             assert_eq!(totals, expected, "{name}");
             assert_eq!(totals.any_fault(), !faults.is_empty(), "{name}");
@@ -317,8 +445,112 @@ mod tests {
     fn a_closed_client_is_a_fault() {
         let mut audit = Audit::new([0].into_iter());
         audit.on_closed();
-        let (totals, _) = audit.finish(|_| std::iter::empty());
+        let (totals, _) = audit.finish();
         assert_eq!(totals, Totals { closed: 1, ..Totals::default() });
         assert!(totals.any_fault());
+    }
+
+    #[test]
+    fn who_reads_slowly_should_have_got_what_it_got() {
+        let mut audit = Audit::new([1].into_iter());
+        hear(&mut audit, [0, 1, 4, 4]);
+        audit.on_corrupted(0);
+        audit.settle_slow(0);
+        let (totals, _) = audit.finish();
+        let expected =
+            Totals { expected: 4, delivered: 3, corrupted: 1, duplicated: 1, ..Totals::default() };
+        assert_eq!(totals, expected);
+    }
+
+    #[test]
+    fn a_stay_without_faults_has_none_wherever_its_edges_are() {
+        const SENT: u32 = 9;
+        // The second stay; in the first, line 0 came. `first`: sent after the join was confirmed.
+        // `from..to`: what came.
+        for first in 1..=SENT {
+            for from in 1..=first {
+                for to in from..=SENT {
+                    let mut audit = Audit::new([1].into_iter());
+                    hear(&mut audit, [0]);
+                    audit.leave(0, &[span(0, 0, 1)]);
+                    hear(&mut audit, from..to);
+                    audit.leave(0, &[span(first, 0, SENT)]);
+                    let (totals, faults) = audit.finish();
+                    let came = u64::from(to - from);
+                    let end = if came > 0 { to } else { first };
+                    let expected = Totals {
+                        expected: 1 + came,
+                        delivered: 1 + came,
+                        under_way: u64::from(SENT - end),
+                        ..Totals::default()
+                    };
+                    assert_eq!(totals, expected, "{first}: {from}..{to}");
+                    assert!(faults.is_empty());
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn one_line_dropped_is_lost_only_between_the_edges_of_a_stay() {
+        const SENT: u32 = 9;
+        for first in 1..SENT {
+            for from in 1..=first {
+                for dropped in from..SENT {
+                    let mut audit = Audit::new([1].into_iter());
+                    audit.leave(0, &[span(0, 0, 0)]);
+                    hear(&mut audit, (from..SENT).filter(|seq| *seq != dropped));
+                    audit.leave(0, &[span(first, 0, SENT)]);
+                    let (totals, _) = audit.finish();
+                    let at_beginning = dropped == from && dropped < first;
+                    let at_end = dropped + 1 == SENT;
+                    let lost = u64::from(!at_beginning && !at_end);
+                    assert_eq!(totals.lost, lost, "{first}: {from}.. without {dropped}");
+                    assert_eq!(totals.under_way, u64::from(at_end), "{first}: {dropped}");
+                    assert_eq!(totals.expected, totals.delivered + lost);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn faults_in_a_later_stay_are_counted_exactly() {
+        // What came in the second stay; the first had lines 0 to 3 and lost none. 6 is the first
+        // that must come. Then lost, duplicated, reordered, under way.
+        let rows: [(&str, &[u32], u32, [u64; 4]); 9] = [
+            ("all", &[6, 7, 8, 9], 0, [0, 0, 0, 0]),
+            ("from before the join", &[5, 6, 7, 8, 9], 0, [0, 0, 0, 0]),
+            ("a gap before the join", &[4, 6, 7, 8, 9], 0, [1, 0, 0, 0]),
+            ("the first two swapped", &[7, 6, 8, 9], 0, [0, 0, 1, 0]),
+            ("swapped at the edge", &[6, 5, 7, 8, 9], 0, [0, 0, 1, 0]),
+            ("twice", &[6, 6, 7, 8, 9], 0, [0, 1, 0, 0]),
+            ("again from the first stay", &[3, 6, 7, 8, 9], 0, [0, 1, 0, 0]),
+            ("none, and all are under way", &[], 0, [0, 0, 0, 4]),
+            ("none, and two are too old for that", &[], 8, [2, 0, 0, 2]),
+        ];
+        for (name, came, end, [lost, duplicated, reordered, under_way]) in rows {
+            let mut audit = Audit::new([1].into_iter());
+            hear(&mut audit, 0..4);
+            audit.leave(0, &[span(0, 0, 4)]);
+            hear(&mut audit, came.iter().copied());
+            audit.leave(0, &[span(6, end, 10)]);
+            let (totals, _) = audit.finish();
+            let found = [totals.lost, totals.duplicated, totals.reordered, totals.under_way];
+            assert_eq!(found, [lost, duplicated, reordered, under_way], "{name}");
+            assert_eq!(totals.expected, totals.delivered + totals.lost, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_is_still_to_come_is_known() {
+        let mut audit = Audit::new([1].into_iter());
+        let outstanding = |audit: &Audit| audit.outstanding(0, [span(0, 5, 5)].into_iter());
+        assert_eq!(outstanding(&audit), 5);
+        hear(&mut audit, [0, 2]);
+        assert_eq!(outstanding(&audit), 3);
+        audit.on_corrupted(0);
+        assert_eq!(outstanding(&audit), 2);
+        audit.leave(0, &[span(0, 0, 5)]);
+        assert_eq!(audit.outstanding(0, [span(4, 5, 5)].into_iter()), 1);
     }
 }

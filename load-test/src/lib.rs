@@ -3,8 +3,8 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench, peers ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit   pure
-//!                    │                └──▶ stats ─▶ report
+//! main ─▶ args ─▶ bench, peers ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit
+//!                    │                └──▶ stats ─▶ report              these four are pure
 //!                    └──▶ options, server                processes and their figures in /proc
 //! ```
 //!
@@ -16,6 +16,7 @@ mod audit;
 mod bench;
 mod children;
 mod clock;
+mod compare;
 mod hdr;
 pub mod html;
 mod jitter;
@@ -27,6 +28,7 @@ mod outputs;
 mod peers;
 mod progress;
 mod protocol;
+mod reach;
 mod receive;
 pub mod report;
 mod scenario;
@@ -41,6 +43,7 @@ mod threads;
 mod timeline;
 mod verdict;
 mod wire;
+mod written;
 
 pub use audit::Totals;
 pub use progress::Progress;

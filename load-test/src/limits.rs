@@ -23,13 +23,16 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 /// Threads: more than the cores of any machine this was thought for.
 pub(crate) const THREADS_MAX: usize = 64;
+/// Workers of a server it starts: chatd's own bound.
+pub(crate) const WORKERS_MAX: i64 = 62;
 /// Lines due at one instant: more, and the last of them wait for the generator.
 pub(crate) const BURST_MAX: u32 = 10_000;
 /// Steps of a rate: more is a curve, which nobody reads out of a report.
 pub(crate) const RATE_STEPS_MAX: usize = 64;
 /// Kinds of sizes; each line looks through them.
 pub(crate) const SIZES_MAX: usize = 16;
-/// Lines sent in one run. The arrival counter of each takes 4 bytes: 64 MiB.
+/// Lines sent in one run. What is kept of the arrivals of each takes 8 bytes, 128 MiB; with clients
+/// that leave and return, when it was written takes as much again.
 pub(crate) const LINES_MAX: u64 = 16 << 20;
 /// Pairs of receiver and sender that share a room. Each takes 4 bytes: 256 MiB.
 pub(crate) const AUDIT_CELLS_MAX: u64 = 64 << 20;
@@ -47,6 +50,27 @@ pub(crate) const CLIENTS_PER_ADDRESS_MAX: u32 = 20_000;
 /// The same for an address that sockets are bound to: bind takes only every other port of the
 /// range, 14,116 of them.
 pub(crate) const CLIENTS_PER_BOUND_ADDRESS_MAX: u32 = 10_000;
+/// What the kernel is asked to hold of what a sender wrote and the server has not taken, in bytes;
+/// it doubles this for its own needs. The least it would choose itself. What is beyond waits here,
+/// so that a line is stamped when it leaves, not long before.
+pub(crate) const SEND_BUFFER: usize = 16 * 1024;
+/// The same for what a slow reader has not read: the least a small device has, so that the server
+/// notices within kilobytes, not megabytes.
+pub(crate) const LAG_BUFFER: usize = 4 * 1024;
+/// Between two reads of a slow reader: often enough for a trickle.
+pub(crate) const LAG_INTERVAL: Duration = Duration::from_millis(100);
+/// The least a slow reader reads at once, in bytes: at a rate below ten times this it reads more
+/// rarely instead.
+pub(crate) const LAG_READ_MIN: u32 = 64;
+/// How long a member that has left stays away: long enough for lines that it must not get.
+pub(crate) const AWAY: Duration = Duration::from_millis(200);
+/// How long the sending thread sleeps before it looks whether anybody is left to send to.
+pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
+/// clients with further ones are counted together.
+pub(crate) const REASONS_MAX: usize = 64;
+/// What is kept of a reason, in bytes.
+pub(crate) const REASON_LEN_MAX: usize = 256;
 /// Events taken from epoll at once.
 pub(crate) const EVENTS_MAX: usize = 1024;
 
@@ -117,3 +141,11 @@ pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const PEER_PORTS: std::ops::Range<u16> = 20_000..32_000;
 /// What other servers may keep for one client that is behind, in bytes: more than any run sends.
 pub(crate) const PEER_QUEUE_BYTES: u64 = 1 << 30;
+
+/// Seconds of each run that a comparison needs: with fewer, neighbours cannot be told from chance.
+pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
+/// As how many independent seconds they must count at least. A t distribution of fewer degrees of
+/// freedom tells nothing apart that is worth it.
+pub(crate) const COMPARE_INDEPENDENT_MIN: f64 = 4.0;
+/// How likely a comparison may fail a run that is no worse, all its tests together.
+pub(crate) const COMPARE_LEVEL: f64 = 0.05;

@@ -5,7 +5,7 @@ use crate::limits::FAULT_ROWS_MAX;
 use crate::machine::Others;
 use crate::receive::Received;
 use crate::report::{
-    FaultRow, Generator, GroupReport, Histograms, Machine, Percentiles, Report, SCHEMA,
+    Churn, ClosedReason, FaultRow, Generator, GroupReport, Histograms, Machine, Report, SCHEMA,
     ServerReport, ThreadReport, Verdict,
 };
 use crate::scenario::Plan;
@@ -14,6 +14,7 @@ use crate::server::{Usage, Watch};
 use crate::stats::{Deliveries, Durations};
 use crate::timeline::{Look, Timeline};
 use crate::{Failure, Totals};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 
 /// What there is at the end of a run.
@@ -26,6 +27,8 @@ pub(crate) struct Findings<'a> {
     /// RFC 3339.
     pub(crate) started_at: String,
     pub(crate) connect: &'a Durations,
+    /// Before the start; those who returned are added.
+    pub(crate) join: Durations,
     pub(crate) connect_total_s: f64,
     pub(crate) sent: &'a Sent,
     /// One for each receiving thread.
@@ -45,8 +48,10 @@ impl Findings<'_> {
         let mut groups = vec![Deliveries::new(); self.plan.scenario.groups.len()];
         let mut all = Deliveries::new();
         let mut audit = Totals::default();
+        let mut join = self.join.clone();
         for thread in self.received {
             audit.add(&thread.totals);
+            join.add(&thread.join);
             for (sum, deliveries) in groups.iter_mut().zip(&thread.deliveries) {
                 sum.add(deliveries);
                 all.add(deliveries);
@@ -68,22 +73,27 @@ impl Findings<'_> {
             clients: self.plan.client_count,
             measured: all.count,
             audit,
-            closed_reasons: Vec::new(),
+            closed_reasons: self.closed_reasons(),
             faults: self.faults(),
+            churn: self.churn(),
             latency_us: all.latency.percentiles(),
             latency_uncorrected_us: all.uncorrected.percentiles(),
             schedule_lag_us: self.sent.lag.percentiles(),
             connect_us: self.connect.percentiles(),
-            join_us: Percentiles::default(),
+            join_us: join.percentiles(),
             connect_total_s: self.connect_total_s,
             broadcast_us: all.broadcast(),
-            groups: named.map(|(group, of_group)| group_report(&group.name, of_group)).collect(),
+            groups: named
+                .map(|(group, of_group)| group_report(&group.name, of_group))
+                .chain(self.lagging())
+                .collect(),
             server: self.server(all.count),
             generator: self.generator(all.count),
             timeline: self.timeline.seconds(self.looks),
             histograms: Histograms {
                 schedule_lag: self.sent.lag.encode(),
                 connect: self.connect.encode(),
+                join: join.encode(),
                 ..all.histograms()
             },
             machine: self.machine,
@@ -128,6 +138,42 @@ impl Findings<'_> {
             sends_deferred: self.sent.deferred,
             unsent: self.sent.unsent,
         }
+    }
+
+    /// The slow readers of each group.
+    fn lagging(&self) -> Vec<GroupReport> {
+        let mut groups: BTreeMap<usize, Deliveries> = BTreeMap::new();
+        for (group, deliveries) in self.received.iter().flat_map(|thread| &thread.lagging) {
+            groups.entry(*group).or_insert_with(Deliveries::new).add(deliveries);
+        }
+        let name =
+            |group: usize| format!("{}, slow readers", self.plan.scenario.groups[group].name);
+        let report =
+            |(group, deliveries): (usize, Deliveries)| group_report(&name(group), &deliveries);
+        groups.into_iter().map(report).collect()
+    }
+
+    fn churn(&self) -> Option<Churn> {
+        self.plan.movers().next()?;
+        let mut sum = Churn::default();
+        for Churn { left, returned, missed } in self.received.iter().map(|thread| thread.churn) {
+            sum.left += left;
+            sum.returned += returned;
+            sum.missed += missed;
+        }
+        Some(sum)
+    }
+
+    /// The most frequent first.
+    fn closed_reasons(&self) -> Vec<ClosedReason> {
+        let mut counts: BTreeMap<&str, u64> = BTreeMap::new();
+        for (reason, count) in self.received.iter().flat_map(|thread| &thread.closed) {
+            *counts.entry(reason).or_default() += count;
+        }
+        let reason = |(reason, count): (&str, u64)| ClosedReason { reason: reason.into(), count };
+        let mut reasons: Vec<_> = counts.into_iter().map(reason).collect();
+        reasons.sort_by_key(|reason| std::cmp::Reverse(reason.count));
+        reasons
     }
 
     fn faults(&self) -> Vec<FaultRow> {

@@ -1,52 +1,70 @@
 //! A thread that connects its share of the clients and then reads: it moves bytes, asks `protocol`
 //! and `wire` what they are, `audit` whether they are right, and records how long they took. One
 //! buffer serves all connections, one look at the clock serves all lines of a read. It writes only
-//! what brings a client to its room.
+//! what brings a client to its room and out of it.
 //!
 //! Epoll reports edges (mio), so a socket is read until a read is short; one that the server has
 //! closed is read to its end.
 
-use crate::audit::{Audit, Faults, Totals, Where};
-use crate::clock::now_ns;
-use crate::limits::{CLIENTS_PER_ADDRESS_MAX, CLIENTS_PER_BOUND_ADDRESS_MAX, EVENTS_MAX, READ_LEN};
+mod connect;
+mod lag;
+mod moves;
+
+pub(crate) use connect::loopback_address;
+
+use crate::audit::{Audit, Expected, Faults, Span, Totals, Where};
+use crate::clock::{duration_ns, now_ns};
+use crate::limits::{EVENTS_MAX, READ_LEN, REASON_LEN_MAX, REASONS_MAX};
 use crate::protocol::{Decoder, Item};
-use crate::scenario::{Plan, Scenario};
+use crate::report::Churn;
+use crate::scenario::{Conduct, Line, Plan, Sender};
 use crate::send::Outlet;
 use crate::session::Shared;
 use crate::stats::{Deliveries, Durations};
 use crate::timeline::Arrivals;
-use crate::wire::{Parsed, parse};
+use crate::wire::{Header, Parsed, parse};
 use crate::{Failure, failed};
+use lag::Pace;
 use mio::event::Event;
-use mio::unix::SourceFd;
-use mio::{Events, Interest, Poll, Token};
-use socket2::{Domain, Protocol as Transport, Socket, Type};
-use std::collections::HashMap;
+use mio::{Events, Poll, Token};
+use moves::Moves;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{ErrorKind, Read};
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+/// Why a connection ended of which the server said nothing.
+const END: &str = "the server closed the connection";
 /// The token of the waker; connections have their index.
 pub(crate) const WAKER: Token = Token(usize::MAX);
 
 /// What the thread leaves behind.
 pub(crate) struct Received {
-    /// One for each group.
+    /// One for each group, without those who lag.
     pub(crate) deliveries: Vec<Deliveries>,
+    /// Of those who lag, by the group they are in.
+    pub(crate) lagging: BTreeMap<usize, Deliveries>,
     pub(crate) totals: Totals,
     /// By the client's number in the plan.
     pub(crate) faults: HashMap<Where, Faults>,
+    /// Clients that the server closed, by the reason it gave.
+    pub(crate) closed: BTreeMap<String, u64>,
+    /// From a request for a room to its answer, of those who returned.
+    pub(crate) join: Durations,
+    /// What those did who leave and return.
+    pub(crate) churn: Churn,
     /// The connections, so that none ends before all threads are done.
     pub(crate) _outlets: Vec<Arc<Outlet>>,
 }
 
 /// What the thread tells when all its clients are welcome.
 pub(crate) struct Ready {
-    /// From connect to the welcome, or to the answer of those who ask for a room.
+    /// From connect to the welcome.
     pub(crate) connect: Durations,
+    /// From the request for a room to its answer.
+    pub(crate) join: Durations,
     /// The sockets of those who send, with the sender's id.
     pub(crate) senders: Vec<(u32, Arc<Outlet>)>,
 }
@@ -65,10 +83,20 @@ pub(crate) struct Receiver {
     ready_count: usize,
     begun_ns: u64,
     connect: Durations,
+    join: Durations,
+    /// All clients have been where they should be.
+    connected: bool,
     audit: Audit,
-    /// Deliveries still to come.
+    /// Everything was sent.
+    over: bool,
+    /// Deliveries still to come after that.
     awaited: u64,
     deliveries: Vec<Deliveries>,
+    lagging: BTreeMap<usize, Deliveries>,
+    closed: BTreeMap<String, u64>,
+    moves: Moves,
+    churn: Churn,
+    paces: Vec<Pace>,
     /// What a client says comes back to it: no delivery, and no fault.
     hears_itself: bool,
     arrivals: Arrivals,
@@ -76,9 +104,17 @@ pub(crate) struct Receiver {
 
 struct Client {
     outlet: Arc<Outlet>,
-    phase: Phase,
     decoder: Decoder,
-    connect_ns: u64,
+    conduct: Conduct,
+    phase: Phase,
+    /// The server has closed the connection; the phase is that of before.
+    closed: bool,
+    /// When it asked for what the phase waits for.
+    asked_ns: u64,
+    /// When it read that it is in its room; 0 for the first time, which is before the first line.
+    joined_ns: u64,
+    /// What the server said, if nothing has come since.
+    said: Vec<u8>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -90,7 +126,12 @@ enum Phase {
     /// It has asked for its room and has had no answer.
     Joining,
     Ready,
-    Closed,
+    /// It has asked to leave its room and has had no answer.
+    Leaving,
+    /// It has left, and is still connected.
+    Away,
+    /// It has left by closing its connection.
+    Gone,
 }
 
 impl Receiver {
@@ -103,12 +144,15 @@ impl Receiver {
     ) -> Self {
         let threads = plan.scenario.threads;
         let clients = || (thread..plan.client_count as usize).step_by(threads).map(client_number);
-        let awaited_by = |client| expected_lines(&plan, client);
-        let awaited = clients().map(awaited_by).sum();
         Self {
             audit: Audit::new(clients().map(|client| plan.senders_heard(client))),
             share: clients().count(),
             deliveries: vec![Deliveries::new(); plan.scenario.groups.len()],
+            lagging: BTreeMap::new(),
+            closed: BTreeMap::new(),
+            moves: Moves::new(&plan, thread),
+            churn: Churn::default(),
+            paces: Vec::new(),
             hears_itself: plan.scenario.protocol.hears_itself(),
             arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
             target,
@@ -119,39 +163,28 @@ impl Receiver {
             ready_count: 0,
             begun_ns: now_ns(),
             connect: Durations::new(),
-            awaited,
+            join: Durations::new(),
+            connected: false,
+            over: false,
+            awaited: 0,
             plan,
             shared,
         }
     }
 
-    /// Connects all clients; returns when each is where it should be.
-    pub(crate) fn connect_all(&mut self) -> Result<Ready, Failure> {
-        let timeout_ns = crate::clock::duration_ns(self.plan.scenario.connect.timeout);
-        let deadline_ns = self.begun_ns + timeout_ns;
-        let mut events = Events::with_capacity(EVENTS_MAX);
-        while self.ready_count < self.share {
-            let next_ns = self.begin_connections()?.min(deadline_ns);
-            self.wait(&mut events, next_ns)?;
-            for event in &events {
-                self.on_event(event)?;
-            }
-            if now_ns() >= deadline_ns {
-                let ready = format!("{} of {}", self.ready_count, self.share);
-                return Err(Failure::Run(format!("only {ready} clients were welcomed in time")));
-            }
-        }
-        Ok(Ready { connect: self.connect.clone(), senders: self.senders() })
-    }
-
     /// Reads until every line has come or the time after the last one is over.
     pub(crate) fn receive_all(mut self) -> Result<Received, Failure> {
         let mut events = Events::with_capacity(EVENTS_MAX);
+        self.set_paces();
         loop {
             let deadline_ns = self.shared.deadline_ns();
-            let over = deadline_ns != u64::MAX;
-            let done = over && (self.awaited == 0 || now_ns() >= deadline_ns);
-            self.wait(&mut events, if done { 0 } else { deadline_ns })?;
+            if deadline_ns != u64::MAX && !self.over {
+                self.over = true;
+                self.awaited = (0..self.clients.len()).map(|index| self.outstanding(index)).sum();
+            }
+            let done = self.over && (self.awaited == 0 || now_ns() >= deadline_ns);
+            let until_ns = deadline_ns.min(self.next_turn_ns());
+            self.wait(&mut events, if done { 0 } else { until_ns })?;
             // Done, but what has already arrived is still looked at: it may be a second copy.
             if done && events.is_empty() {
                 return Ok(self.finish());
@@ -159,77 +192,27 @@ impl Receiver {
             for event in &events {
                 self.on_event(event)?;
             }
+            self.take_turns()?;
             if self.shared.past(deadline_ns) {
                 return Ok(self.finish());
             }
         }
     }
 
-    /// Begins what the rate and the number in flight allow. Returns when to look again.
-    fn begin_connections(&mut self) -> Result<u64, Failure> {
-        let connect = &self.plan.scenario.connect;
-        let threads = self.plan.scenario.threads;
-        let (rate, in_flight_max) = (u64::from(connect.rate), connect.in_flight as usize);
-        let in_flight_max = in_flight_max.div_ceil(threads);
-        while self.clients.len() < self.share {
-            if self.clients.len() - self.ready_count >= in_flight_max {
-                return Ok(u64::MAX);
-            }
-            let client = self.number(self.clients.len());
-            let after_ns = (u64::from(client) * 1_000_000_000).checked_div(rate).unwrap_or(0);
-            let due_ns = self.begun_ns + after_ns;
-            if due_ns > now_ns() {
-                return Ok(due_ns);
-            }
-            let begun = self.begin_connection(client);
-            begun.map_err(|error| failed(&format!("client {client} cannot connect"), &error))?;
-        }
-        Ok(u64::MAX)
+    /// When the next of those who move or lag has something to do.
+    fn next_turn_ns(&self) -> u64 {
+        let Some(start_ns) = self.shared.start_ns() else { return u64::MAX };
+        let next_read_ns = self.paces.iter().map(Pace::next_ns).min().unwrap_or(u64::MAX);
+        self.moves.next_ns(start_ns, self.over).min(next_read_ns)
     }
 
-    fn begin_connection(&mut self, client: u32) -> std::io::Result<()> {
-        let socket =
-            Socket::new(Domain::for_address(self.target), Type::STREAM, Some(Transport::TCP))?;
-        socket.set_nonblocking(true)?;
-        socket.set_tcp_nodelay(true)?;
-        if let Some(source) = self.source(client) {
-            socket.bind(&SocketAddr::new(IpAddr::V4(source), 0).into())?;
+    fn take_turns(&mut self) -> Result<(), Failure> {
+        if self.paces.is_empty() && self.moves.is_empty() {
+            return Ok(());
         }
-        let connect_ns = now_ns();
-        match socket.connect(&self.target.into()) {
-            Err(error)
-                if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
-            {
-                return Err(error);
-            }
-            _ => {}
-        }
-        let token = Token(self.clients.len());
-        let registry = self.poll.registry();
-        let speaks_first = self.plan.scenario.protocol.speaks_first();
-        let writable = speaks_first.then_some(Interest::WRITABLE);
-        let interest = writable.map_or(Interest::READABLE, |other| Interest::READABLE | other);
-        registry.register(&mut SourceFd(&socket.as_raw_fd()), token, interest)?;
-        self.clients.push(Client {
-            outlet: Arc::new(Outlet::new(socket.into())),
-            phase: if speaks_first { Phase::Silent } else { Phase::Connecting },
-            decoder: self.plan.scenario.protocol.decoder(),
-            connect_ns,
-        });
-        Ok(())
-    }
-
-    /// The address to connect from. All of 127.0.0.0/8 is local, so on loopback more clients than
-    /// one address has ports for are spread over several, elsewhere in each run: the ports of an
-    /// earlier one may still be in TIME_WAIT.
-    fn source(&self, client: u32) -> Option<Ipv4Addr> {
-        let loopback = self.target.is_ipv4() && self.target.ip().is_loopback();
-        let many = loopback && self.plan.client_count > CLIENTS_PER_ADDRESS_MAX;
-        let chosen = self.plan.scenario.connect.source;
-        let first = chosen.or_else(|| many.then(|| loopback_address(self.plan.scenario.run)))?;
-        let addresses = self.plan.client_count.div_ceil(CLIENTS_PER_BOUND_ADDRESS_MAX);
-        let offset = if first.is_loopback() { client % addresses } else { 0 };
-        Some(Ipv4Addr::from_bits(first.to_bits() + offset))
+        let Some(start_ns) = self.shared.start_ns() else { return Ok(()) };
+        self.move_members(start_ns)?;
+        self.read_slowly()
     }
 
     fn wait(&mut self, events: &mut Events, until_ns: u64) -> Result<(), Failure> {
@@ -250,9 +233,14 @@ impl Receiver {
         };
         let speaks = self.clients[index].phase == Phase::Silent;
         if speaks && event.is_writable() && !event.is_error() {
-            self.say_hello(index).map_err(|error| failed("the first words", &error))?;
+            self.say_hello(index)?;
         }
         let to_the_end = event.is_read_closed() || event.is_error();
+        let client = &self.clients[index];
+        let lags = client.conduct == Conduct::Lags && client.phase == Phase::Ready;
+        if client.phase == Phase::Gone || (lags && !to_the_end) {
+            return Ok(());
+        }
         // Taken out for the time of the call, so that lines can be handed to `self`.
         let mut buffer = std::mem::take(&mut self.buffer);
         let result = self.read(index, &mut buffer, to_the_end);
@@ -260,21 +248,10 @@ impl Receiver {
         result
     }
 
-    fn say_hello(&mut self, index: usize) -> std::io::Result<()> {
-        let mut words = Vec::new();
-        let Scenario { protocol, run, .. } = self.plan.scenario;
-        protocol.hello(&mut words, run, self.number(index));
-        let client = &mut self.clients[index];
-        client.phase = Phase::Connecting;
-        client.outlet.send(&words)?;
-        let mut source = SourceFd(&client.outlet.stream.as_raw_fd());
-        self.poll.registry().reregister(&mut source, Token(index), Interest::READABLE)
-    }
-
     fn read(&mut self, index: usize, buffer: &mut [u8], to_the_end: bool) -> Result<(), Failure> {
-        while self.clients[index].phase != Phase::Closed {
+        while !self.clients[index].closed {
             match (&self.clients[index].outlet.stream).read(buffer) {
-                Ok(0) => return self.on_closed(index, "the server closed the connection"),
+                Ok(0) => return self.on_closed(index, END),
                 Ok(len) => {
                     self.on_bytes(index, &buffer[..len])?;
                     if len < buffer.len() && !to_the_end {
@@ -289,6 +266,23 @@ impl Receiver {
         Ok(())
     }
 
+    /// Reads once, if there is something.
+    fn read_once(&mut self, index: usize, buffer: &mut [u8]) -> Result<(), Failure> {
+        if self.clients[index].closed {
+            return Ok(());
+        }
+        match (&self.clients[index].outlet.stream).read(buffer) {
+            Ok(0) => self.on_closed(index, END),
+            Ok(len) => self.on_bytes(index, &buffer[..len]),
+            Err(error)
+                if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) =>
+            {
+                Ok(())
+            }
+            Err(error) => self.on_closed(index, &error.to_string()),
+        }
+    }
+
     fn on_bytes(&mut self, index: usize, bytes: &[u8]) -> Result<(), Failure> {
         let now_ns = now_ns();
         // Taken out for the time of the call, so that items can be handed to `self`.
@@ -296,150 +290,261 @@ impl Receiver {
         let mut decoder = std::mem::replace(&mut self.clients[index].decoder, vacant);
         let mut result = Ok(());
         decoder.feed(bytes, |item| {
-            if self.clients[index].phase == Phase::Ready {
-                self.on_item(index, item, now_ns);
-            } else if result.is_ok() {
-                result = self.on_early_item(index, item, now_ns);
+            if result.is_ok() {
+                result = self.on_item(index, item, now_ns);
             }
         });
         self.clients[index].decoder = decoder;
         result
     }
 
-    /// Something came for a client that is not yet where it should be.
-    fn on_early_item(&mut self, index: usize, item: Item<'_>, now_ns: u64) -> Result<(), Failure> {
+    fn on_item(&mut self, index: usize, item: Item<'_>, now_ns: u64) -> Result<(), Failure> {
         match item {
-            Item::Done => return self.on_welcome(index, now_ns),
+            Item::Text(text) => self.on_text(index, text, now_ns),
+            Item::Corrupted => self.on_corrupted(index),
+            Item::Done => return self.on_done(index, now_ns),
             Item::Refused(why) => {
-                let (client, why) = (self.number(index), String::from_utf8_lossy(why));
-                return Err(Failure::Run(format!("client {client} was refused: {why}")));
+                let why = format!("refused: {}", readable(why));
+                return self.on_closed(index, &why);
             }
-            Item::Answer(words) => self.answer(index, words),
-            Item::Text(_) | Item::Corrupted | Item::Notice(_) => {}
+            Item::Answer(words) => return self.ask(index, words),
+            Item::Notice(words) => {
+                let said = &mut self.clients[index].said;
+                said.clear();
+                said.extend_from_slice(&words[..words.len().min(REASON_LEN_MAX)]);
+            }
         }
         Ok(())
     }
 
-    /// What cannot be sent any more need not be: the reading will find the connection's end.
-    fn answer(&self, index: usize, words: &[u8]) {
-        let _closed = self.clients[index].outlet.send(words);
-    }
-
-    /// A client was let in, or is in the room it asked for.
-    fn on_welcome(&mut self, index: usize, now_ns: u64) -> Result<(), Failure> {
-        let room = self.plan.room_name(self.number(index));
-        let client = &mut self.clients[index];
-        match (client.phase, room) {
-            (Phase::Connecting, Some(room)) => {
-                client.phase = Phase::Joining;
-                let mut words = Vec::new();
-                self.plan.scenario.protocol.enter(&mut words, &room);
-                let asked = client.outlet.send(&words);
-                return asked.map(|_| ()).map_err(|error| failed("joining a room", &error));
-            }
-            _ => {
-                client.phase = Phase::Ready;
-                self.ready_count += 1;
+    /// What the client asked for last has happened.
+    fn on_done(&mut self, index: usize, now_ns: u64) -> Result<(), Failure> {
+        match self.clients[index].phase {
+            Phase::Connecting => {
+                let waited_ns = now_ns.saturating_sub(self.clients[index].asked_ns);
+                self.connect.record(waited_ns);
                 self.shared.timeline.clients.fetch_add(1, Ordering::Relaxed);
-                self.connect.record(now_ns.saturating_sub(client.connect_ns));
+                return self.enter_room(index, now_ns);
             }
+            Phase::Joining => {
+                let waited_ns = now_ns.saturating_sub(self.clients[index].asked_ns);
+                self.join.record(waited_ns);
+                self.on_joined(index, now_ns);
+            }
+            Phase::Leaving => self.on_left(index, now_ns, Phase::Away),
+            Phase::Silent | Phase::Ready | Phase::Away | Phase::Gone => {}
         }
         Ok(())
     }
 
-    fn on_item(&mut self, index: usize, item: Item<'_>, now_ns: u64) {
-        let parsed = match item {
-            Item::Text(text) => parse(text),
-            Item::Corrupted => Parsed::Corrupted,
-            Item::Answer(words) => return self.answer(index, words),
-            Item::Done | Item::Refused(_) | Item::Notice(_) => return,
-        };
-        let header = match parsed {
-            Parsed::Line(header) => header,
-            Parsed::Other => return,
-            Parsed::Corrupted => {
-                self.awaited = self.awaited.saturating_sub(1);
-                return self.audit.on_corrupted(index);
-            }
-        };
-        let client = self.number(index);
-        let sender = self.plan.sender(header.sender).copied();
-        let own = sender.is_some_and(|sender| sender.client == client);
-        if own && header.run == self.plan.scenario.run && self.hears_itself {
+    fn on_text(&mut self, index: usize, text: &[u8], now_ns: u64) {
+        let client = &mut self.clients[index];
+        client.said.clear();
+        let phase = client.phase;
+        if self.is_early(index) {
             return;
         }
-        let ours = sender.filter(|sender| {
-            header.run == self.plan.scenario.run
-                && sender.client != client
-                && sender.room == self.plan.room(client)
-        });
-        let line = ours.and_then(|sender| Some((sender, self.plan.line(&sender, header.seq)?)));
-        let Some((sender, line)) = line else {
-            return self.audit.on_foreign(index, header.sender);
+        let header = match parse(text) {
+            Parsed::Line(header) => header,
+            Parsed::Other => return,
+            Parsed::Corrupted => return self.on_corrupted(index),
         };
+        if self.hears_itself && self.is_own(index, &header) {
+            return;
+        }
+        let line = self.line_of_room(index, &header);
+        match (phase, line) {
+            (Phase::Ready | Phase::Joining | Phase::Leaving, Some((sender, line))) => {
+                self.on_line(index, sender, line, &header, now_ns);
+            }
+            // It is where everybody starts, who may say what they want.
+            (Phase::Joining | Phase::Away, None) => {}
+            _ => self.audit.on_foreign(index, header.sender),
+        }
+    }
+
+    fn is_own(&self, index: usize, header: &Header) -> bool {
+        let sender = self.plan.sender(header.sender);
+        header.run == self.plan.scenario.run
+            && sender.is_some_and(|sender| sender.client == self.number(index))
+    }
+
+    /// The line, if it is one that somebody else says in the client's room.
+    fn line_of_room(&self, index: usize, header: &Header) -> Option<(Sender, Line)> {
+        let client = self.number(index);
+        let sender = *self.plan.sender(header.sender)?;
+        let own = header.run == self.plan.scenario.run
+            && sender.client != client
+            && sender.room == self.plan.room(client);
+        Some((sender, self.plan.line(&sender, header.seq).filter(|_| own)?))
+    }
+
+    fn on_line(&mut self, index: usize, sender: Sender, line: Line, header: &Header, now_ns: u64) {
         if !self.audit.on_line(index, sender.cell, header.sender, header.seq) {
             return;
         }
-        self.awaited = self.awaited.saturating_sub(1);
-        let place = self.shared.arrivals[line.index].fetch_add(1, Ordering::Relaxed);
+        let latency_ns = now_ns.saturating_sub(header.intended_ns);
+        let conduct = self.clients[index].conduct;
+        let deliveries = if conduct == Conduct::Lags {
+            let group = self.plan.group(self.number(index));
+            self.lagging.entry(group).or_insert_with(Deliveries::new)
+        } else {
+            self.awaited = self.awaited.saturating_sub(1);
+            &mut self.deliveries[sender.group]
+        };
         if line.measured {
-            let latency_ns = now_ns.saturating_sub(header.intended_ns);
-            let deliveries = &mut self.deliveries[sender.group];
             deliveries.count += 1;
             deliveries.latency.record(latency_ns);
-            self.arrivals.record(now_ns, latency_ns);
             deliveries.uncorrected.record(now_ns.saturating_sub(header.sent_ns));
-            let receivers = self.plan.receivers(&sender);
-            for (at, durations) in [
-                (0, &mut deliveries.first),
-                ((receivers - 1) / 2, &mut deliveries.median),
-                (receivers - 1, &mut deliveries.last),
-            ] {
-                if place == at {
-                    durations.record(latency_ns);
-                }
+            if conduct != Conduct::Lags {
+                self.arrivals.record(now_ns, latency_ns);
             }
+        }
+        if matches!(conduct, Conduct::Talks | Conduct::Listens) {
+            let arrival = self.shared.reach.add(line.index, latency_ns);
+            if line.measured {
+                let receivers = self.plan.steady_receivers(&sender);
+                deliveries.record_arrival(arrival, receivers, latency_ns);
+            }
+        }
+    }
+
+    fn on_corrupted(&mut self, index: usize) {
+        if !self.is_early(index) {
+            self.awaited = self.awaited.saturating_sub(1);
+            self.audit.on_corrupted(index);
+        }
+    }
+
+    /// Whether the client is not yet where it should be, and has not been: what it hears there is
+    /// not of this run.
+    fn is_early(&self, index: usize) -> bool {
+        match self.clients[index].phase {
+            Phase::Silent | Phase::Connecting => true,
+            Phase::Joining => !self.connected,
+            Phase::Ready | Phase::Leaving | Phase::Away | Phase::Gone => false,
         }
     }
 
     fn on_closed(&mut self, index: usize, why: &str) -> Result<(), Failure> {
-        let client = self.number(index);
-        let phase = std::mem::replace(&mut self.clients[index].phase, Phase::Closed);
-        if self.ready_count < self.share && phase != Phase::Ready {
-            return Err(Failure::Run(format!("client {client} was not let in: {why}")));
+        let client = &self.clients[index];
+        let reason = if client.said.is_empty() { why.to_owned() } else { readable(&client.said) };
+        if !self.connected && client.phase != Phase::Ready {
+            let client = self.number(index);
+            return Err(Failure::Run(format!("client {client} was not let in: {reason}")));
         }
-        self.audit.on_closed();
-        self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
-        let expected = expected_lines(&self.plan, client);
-        let outstanding = expected.saturating_sub(self.audit.arrived(index));
-        self.awaited = self.awaited.saturating_sub(outstanding);
+        if self.over {
+            self.awaited = self.awaited.saturating_sub(self.outstanding(index));
+        }
+        if !matches!(client.phase, Phase::Silent | Phase::Connecting | Phase::Gone) {
+            self.shared.timeline.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.count_closed(index, reason);
+        self.clients[index].closed = true;
+        self.shared.closed();
         Ok(())
     }
 
+    /// Slow readers are closed by many servers, and rightly: that is no fault.
+    fn count_closed(&mut self, index: usize, mut reason: String) {
+        if self.clients[index].conduct == Conduct::Lags {
+            reason.push_str(" (slow reader)");
+        } else {
+            self.audit.on_closed();
+        }
+        if self.closed.len() >= REASONS_MAX && !self.closed.contains_key(&reason) {
+            reason = "other reasons".into();
+        }
+        *self.closed.entry(reason).or_default() += 1;
+    }
+
+    /// What a client should still get, now that everything is sent.
+    fn outstanding(&self, index: usize) -> u64 {
+        let client = &self.clients[index];
+        let waits = client.phase == Phase::Ready && client.conduct != Conduct::Lags;
+        if waits && !client.closed {
+            self.audit.outstanding(index, self.spans_to_the_end(index))
+        } else {
+            0
+        }
+    }
+
+    /// Of a client who stays to the end of the run.
+    fn spans_to_the_end(&self, index: usize) -> impl Iterator<Item = Span> {
+        let joined_ns = self.clients[index].joined_ns;
+        self.heard(index).map(move |Expected { cell, sender, lines }| Span {
+            cell,
+            sender,
+            first: self.written_until(sender, lines, joined_ns),
+            end: lines,
+            sent: lines,
+        })
+    }
+
+    /// Of a client who had read at `joined_ns` that it was in its room, has asked at `asked_ns` to
+    /// leave it, and was out of it at `left_ns`.
+    fn spans_between(
+        &self,
+        index: usize,
+        joined_ns: u64,
+        asked_ns: u64,
+        left_ns: u64,
+    ) -> impl Iterator<Item = Span> {
+        let old_ns = left_ns.saturating_sub(duration_ns(self.plan.scenario.grace));
+        self.heard(index).map(move |Expected { cell, sender, lines }| Span {
+            cell,
+            sender,
+            first: self.written_until(sender, lines, joined_ns),
+            end: self.written_until(sender, lines, old_ns),
+            sent: self.written_until(sender, lines, asked_ns),
+        })
+    }
+
+    fn heard(&self, index: usize) -> impl Iterator<Item = Expected> {
+        self.plan.expected(self.number(index))
+    }
+
+    fn written_until(&self, sender: u32, lines: u32, at_ns: u64) -> u32 {
+        let sender = self.plan.sender(sender).expect("it is in the plan");
+        self.shared.written.until(&self.plan, sender, lines, at_ns)
+    }
+
     fn finish(mut self) -> Received {
+        let now_ns = now_ns();
         self.arrivals.hand_over();
-        let Self { plan, audit, clients, deliveries, thread, .. } = self;
+        let mut audit = std::mem::replace(&mut self.audit, Audit::new(std::iter::empty()));
+        for (index, client) in self.clients.iter().enumerate() {
+            match (client.conduct, client.phase) {
+                (Conduct::Lags, _) => audit.settle_slow(index),
+                (_, Phase::Ready) => audit.settle(index, self.spans_to_the_end(index)),
+                (_, Phase::Leaving) => {
+                    let Client { joined_ns, asked_ns, .. } = *client;
+                    audit.settle(index, self.spans_between(index, joined_ns, asked_ns, now_ns));
+                }
+                // It may have got lines before it read that it was in the room; it need not.
+                (_, Phase::Joining) => {
+                    audit.settle(index, self.spans_between(index, u64::MAX, 0, 0));
+                }
+                (_, Phase::Silent | Phase::Connecting | Phase::Away | Phase::Gone) => {}
+            }
+        }
+        let Self { plan, clients, thread, .. } = self;
         let threads = plan.scenario.threads;
         let number = |index: usize| client_number(thread + index * threads);
-        let (totals, faults) = audit.finish(|index| plan.expected(number(index)));
+        let (totals, faults) = audit.finish();
         let global = |(at, faults): (Where, _)| {
             (Where { receiver: number(at.receiver) as usize, ..at }, faults)
         };
         Received {
-            deliveries,
+            deliveries: self.deliveries,
+            lagging: self.lagging,
             totals,
             faults: faults.into_iter().map(global).collect(),
+            closed: self.closed,
+            join: self.join,
+            churn: self.churn,
             _outlets: clients.into_iter().map(|client| client.outlet).collect(),
         }
-    }
-
-    fn senders(&self) -> Vec<(u32, Arc<Outlet>)> {
-        let threads = self.plan.scenario.threads;
-        let mine = |client: u32| client as usize % threads == self.thread;
-        let outlet = |client: u32| Arc::clone(&self.clients[client as usize / threads].outlet);
-        let senders = (0..).zip(self.plan.senders());
-        let senders = senders.filter(|(_, sender)| mine(sender.client));
-        senders.map(|(id, sender)| (id, outlet(sender.client))).collect()
     }
 
     /// The client's number in the plan.
@@ -448,14 +553,9 @@ impl Receiver {
     }
 }
 
-/// The first of 256 addresses in 127.0.0.0/8, chosen by the bits of `run`.
-pub(crate) fn loopback_address(run: u32) -> Ipv4Addr {
-    let [_, _, high, low] = run.to_be_bytes();
-    Ipv4Addr::new(127, high.clamp(1, 254), low, 1)
-}
-
-fn expected_lines(plan: &Plan, client: u32) -> u64 {
-    plan.expected(client).map(|each| u64::from(each.lines)).sum()
+/// A server's words on one line of plain characters.
+fn readable(words: &[u8]) -> String {
+    String::from_utf8_lossy(words).escape_debug().to_string()
 }
 
 fn client_number(number: usize) -> u32 {

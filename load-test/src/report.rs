@@ -45,21 +45,25 @@ pub struct Report {
     pub closed_reasons: Vec<ClosedReason>,
     /// Where the faults are.
     pub faults: Vec<FaultRow>,
+    /// How often members left and returned, if some did.
+    #[serde(default)]
+    pub churn: Option<Churn>,
     /// From the instant a line was due to the receiver's read.
     pub latency_us: Percentiles,
     /// From its write to the receiver's read.
     pub latency_uncorrected_us: Percentiles,
     /// From the instant a line was due to its write.
     pub schedule_lag_us: Percentiles,
-    /// From a client's connect until it was where it should be.
+    /// From a client's connect until its welcome.
     pub connect_us: Percentiles,
-    /// From a client's request for a room until it was in it.
+    /// From a client's request for a room until its answer, of those who returned too.
     pub join_us: Percentiles,
     /// From the first connect until all clients were where they should be.
     pub connect_total_s: f64,
-    /// How a line spreads.
+    /// How a line spreads, among those who neither leave and return nor read slowly.
     pub broadcast_us: Broadcast,
-    /// The same for each group of clients.
+    /// The same for each group of clients, by who talks; then its slow readers, who are in no other
+    /// figure.
     pub groups: Vec<GroupReport>,
     /// What the server used in the measured time, if it is known which process it is.
     pub server: Option<ServerReport>,
@@ -137,6 +141,17 @@ pub struct ClosedReason {
     pub reason: String,
     /// How many.
     pub count: u64,
+}
+
+/// Members that came and went, the warm-up included.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Churn {
+    /// They left, and the server confirmed it.
+    pub left: u64,
+    /// They came back, and the server confirmed it.
+    pub returned: u64,
+    /// It was their turn to leave, but they were not back yet.
+    pub missed: u64,
 }
 
 /// Of a histogram.

@@ -14,7 +14,7 @@ mod sizes;
 mod skew;
 
 pub(crate) use arguments::ScenarioArguments;
-pub(crate) use plan::{Due, Plan};
+pub(crate) use plan::{Conduct, Due, Line, Movers, Plan, Sender};
 pub(crate) use presets::list;
 pub use rate::Rate;
 pub use sizes::Sizes;
@@ -23,6 +23,7 @@ pub use skew::Skew;
 use crate::Failure;
 use crate::clock::duration_ns;
 use crate::limits::{BURST_MAX, CONNECT_TIMEOUT, GRACE, THREADS_MAX};
+use crate::options::duration_text;
 use crate::protocol::Protocol;
 use crate::wire::SENDERS_MAX;
 use rate::Timetable;
@@ -74,7 +75,8 @@ pub struct Group {
     pub burst: u32,
     /// Lines, or bursts, fall anywhere in their interval (seeded) rather than at its start.
     pub jitter: bool,
-    /// Clients that leave their room each second; each comes back. Senders and slow readers stay.
+    /// Clients that leave their room each second; each comes back. Half of those who neither talk
+    /// nor read slowly do so in turn, the last of them; all others stay.
     pub churn: u32,
     /// How many read slowly: the last ones of the group, never a sender.
     pub slow: u32,
@@ -147,6 +149,7 @@ impl Scenario {
             return Err(format!("--threads must be 1 to {THREADS_MAX}"));
         }
         need(self.connect.in_flight > 0, "--connections-in-flight must be at least 1")?;
+        need(!self.connect.timeout.is_zero(), "--connect-timeout must be more than nothing")?;
         let total = duration_ns(self.warmup).saturating_add(duration_ns(self.duration));
         let day = duration_ns(Duration::from_secs(86_400));
         need(total <= day, "--warmup and --duration: at most a day can be measured")?;
@@ -192,8 +195,8 @@ impl Group {
         need(*senders <= SENDERS_MAX, &format!("--senders must be at most {SENDERS_MAX}"))?;
         need(self.slow_rate == 0 || *slow > 0, "--slow-rate without --slow readers")?;
         need(self.churn == 0 || *rooms > 0, "--churn needs --rooms to leave")?;
-        let movers = self.churn == 0 || senders + slow < *clients;
-        need(movers, "--churn needs clients that neither talk nor read slowly")?;
+        let movers = self.churn == 0 || *clients - senders - slow >= 2;
+        need(movers, "--churn needs two clients or more that neither talk nor read slowly")?;
         if !(1..=BURST_MAX).contains(&self.burst) {
             return Err(format!("--burst must be 1 to {BURST_MAX}"));
         }
@@ -210,7 +213,9 @@ impl Group {
         }
         if let Some(lasts) = self.rate.lasts().filter(|lasts| *lasts != duration) {
             return Err(format!(
-                "the steps of --rate last {lasts:?}, --duration says {duration:?}: leave one out"
+                "the steps of --rate last {}, --duration says {}: leave one out",
+                duration_text(lasts),
+                duration_text(duration)
             ));
         }
         Timetable::new(&self.rate, self.burst, self.jitter, (warmup, duration))

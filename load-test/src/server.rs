@@ -143,7 +143,8 @@ impl Server {
     }
 
     fn left(&self, log: &[String]) -> Failure {
-        Failure::Run(format!("{} left before it listened:\n{}", self.name, log.join("\n")))
+        let said = if log.is_empty() { "nothing" } else { &log.join("\n") };
+        Failure::Run(format!("{} left before it listened: {said}", self.name))
     }
 
     fn late(&self) -> Failure {
@@ -413,12 +414,12 @@ pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
     let mut set = CpuSet::new();
     for &cpu in cpus {
         if cpu >= CpuSet::MAX_CPU {
-            return Err(usage(format!("there is no CPU {cpu}")));
+            return Err(usage(format!("there is no core {cpu}")));
         }
         set.set(cpu);
     }
     sched_setaffinity(None, &set)
-        .map_err(|error| usage(format!("binding to the CPUs {cpus:?}: {error}")))
+        .map_err(|error| usage(format!("binding to the cores {cpus:?}: {error}; are there such?")))
 }
 
 /// The cores this thread may use.

@@ -7,6 +7,7 @@ use crate::limits::{CONNECTING_INTERVAL, DESCRIPTORS_SPARE, START_DELAY};
 use crate::machine::{Others, machine};
 use crate::outcome::Findings;
 use crate::progress::Progress;
+use crate::reach::Reach;
 use crate::receive::{Ready, Received, Receiver, WAKER};
 use crate::report::Report;
 use crate::scenario::{Plan, Scenario};
@@ -16,6 +17,7 @@ use crate::stats::Durations;
 use crate::threads::{self, Ended, Snapshot};
 use crate::timeline::Timeline;
 use crate::verdict::RECEIVER_NAME;
+use crate::written::Written;
 use crate::{Failure, failed, jitter, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -34,6 +36,7 @@ pub struct Session {
     threads: Vec<JoinHandle<(Result<Received, Failure>, Ended)>>,
     senders: Vec<Arc<Outlet>>,
     connect: Durations,
+    join: Durations,
     connect_total_ns: u64,
 }
 
@@ -41,8 +44,12 @@ pub struct Session {
 pub(crate) struct Shared {
     /// Until when to wait for lines; `u64::MAX` while lines are still to be sent.
     deadline_ns: AtomicU64,
-    /// How many receivers have got each line.
-    pub(crate) arrivals: Vec<AtomicU32>,
+    /// When the schedule starts; 0 until that is known.
+    start_ns: AtomicU64,
+    /// Clients the server has not closed.
+    open: AtomicU32,
+    pub(crate) reach: Reach,
+    pub(crate) written: Written,
     pub(crate) timeline: Arc<Timeline>,
     wakers: Vec<Waker>,
 }
@@ -57,8 +64,32 @@ impl Shared {
         deadline_ns != u64::MAX && now_ns() >= deadline_ns
     }
 
+    /// When the schedule starts, once it is known.
+    pub(crate) fn start_ns(&self) -> Option<u64> {
+        Some(self.start_ns.load(Ordering::Acquire)).filter(|start_ns| *start_ns > 0)
+    }
+
+    fn start(&self, start_ns: u64) {
+        self.start_ns.store(start_ns, Ordering::Release);
+        self.wake();
+    }
+
+    /// The server has closed a client.
+    pub(crate) fn closed(&self) {
+        self.open.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether the server has closed all clients.
+    pub(crate) fn nobody_left(&self) -> bool {
+        self.open.load(Ordering::Relaxed) == 0
+    }
+
     pub(crate) fn sending_over(&self, deadline_ns: u64) {
         self.deadline_ns.store(deadline_ns, Ordering::Release);
+        self.wake();
+    }
+
+    fn wake(&self) {
         for waker in &self.wakers {
             // It fails only when the thread has gone, which needs no waking.
             drop(waker.wake());
@@ -88,8 +119,9 @@ impl Session {
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
             let ready = session.await_ready(&ready)?;
-            let Ready { connect, senders: mine } = ready?;
+            let Ready { connect, join, senders: mine } = ready?;
             session.connect.add(&connect);
+            session.join.add(&join);
             senders.extend(mine);
         }
         senders.sort_unstable_by_key(|(id, _)| *id);
@@ -107,6 +139,7 @@ impl Session {
     pub fn measure(mut self, watch: Option<&Watch>) -> Result<Report, Failure> {
         let machine = machine(watch)?;
         let start_ns = now_ns() + duration_ns(START_DELAY);
+        self.shared.start(start_ns);
         let begin_ns = start_ns + duration_ns(self.plan.scenario.warmup);
         self.shared.timeline.begin(begin_ns);
         let sending = {
@@ -149,6 +182,7 @@ impl Session {
             others: &others,
             started_at,
             connect: &self.connect,
+            join: self.join.clone(),
             connect_total_s: self.connect_total_s(),
             sent: &sent,
             received: &received,
@@ -181,7 +215,10 @@ impl Session {
         let lines = usize::try_from(plan.line_count).expect("bounded by LINES_MAX");
         let shared = Shared {
             deadline_ns: AtomicU64::new(u64::MAX),
-            arrivals: (0..lines).map(|_| AtomicU32::new(0)).collect(),
+            start_ns: AtomicU64::new(0),
+            open: AtomicU32::new(plan.client_count),
+            reach: Reach::new(lines),
+            written: Written::new(&plan),
             timeline: Arc::new(Timeline::new(plan.scenario.duration)),
             wakers: Vec::new(),
         };
@@ -193,6 +230,7 @@ impl Session {
             threads: Vec::new(),
             senders: Vec::new(),
             connect: Durations::new(),
+            join: Durations::new(),
             connect_total_ns: 0,
         })
     }
@@ -251,8 +289,8 @@ pub(crate) fn raise_descriptor_limit(clients: u64) -> Result<(), Failure> {
     let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
     if clients > most {
         return Err(usage(format!(
-            "{clients} clients need more descriptors than RLIMIT_NOFILE allows ({most}): \
-             several processes with --target, or a higher limit"
+            "{clients} clients, and RLIMIT_NOFILE leaves descriptors for {most}: fewer --clients, a \
+             higher limit (ulimit -n), or several processes with --target"
         )));
     }
     Ok(())

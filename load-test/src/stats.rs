@@ -5,6 +5,7 @@ use crate::limits::{
     HEAT_BUCKETS_PER_DECADE, HEAT_FIRST_US, LATENCY_DIGITS, LATENCY_NS_MAX, SECOND_DIGITS,
     SECOND_NS_MIN,
 };
+use crate::reach::Arrival;
 use crate::report::{Broadcast, Histograms, Percentiles, Spread};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
@@ -114,6 +115,8 @@ pub(crate) struct Deliveries {
     pub(crate) first: Durations,
     pub(crate) median: Durations,
     pub(crate) last: Durations,
+    /// From the first to the last.
+    pub(crate) spread: Durations,
     /// Measured deliveries.
     pub(crate) count: u64,
 }
@@ -126,8 +129,26 @@ impl Deliveries {
             uncorrected: empty.clone(),
             first: empty.clone(),
             median: empty.clone(),
-            last: empty,
+            last: empty.clone(),
+            spread: empty,
             count: 0,
+        }
+    }
+
+    /// A line has come to one more of so many receivers.
+    pub(crate) fn record_arrival(&mut self, arrival: Arrival, receivers: u32, latency_ns: u64) {
+        let Arrival { place, first_ns } = arrival;
+        for (at, durations) in [
+            (0, &mut self.first),
+            ((receivers - 1) / 2, &mut self.median),
+            (receivers - 1, &mut self.last),
+        ] {
+            if place == at {
+                durations.record(latency_ns);
+            }
+        }
+        if place == receivers - 1 {
+            self.spread.record(latency_ns.saturating_sub(first_ns));
         }
     }
 
@@ -137,6 +158,7 @@ impl Deliveries {
         self.first.add(&other.first);
         self.median.add(&other.median);
         self.last.add(&other.last);
+        self.spread.add(&other.spread);
         self.count += other.count;
     }
 
@@ -148,6 +170,7 @@ impl Deliveries {
             first: self.first.encode(),
             median: self.median.encode(),
             last: self.last.encode(),
+            spread: self.spread.encode(),
             ..Histograms::default()
         }
     }
@@ -157,7 +180,7 @@ impl Deliveries {
             first: self.first.spread(),
             median: self.median.spread(),
             last: self.last.spread(),
-            spread: Spread::default(),
+            spread: self.spread.spread(),
         }
     }
 }

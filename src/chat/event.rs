@@ -165,6 +165,11 @@ pub enum Event<T> {
         /// Whether it is behind.
         on: bool,
     },
+    /// A worker is gone, and all its connections with it. One that takes its number starts anew.
+    Lost {
+        /// The worker.
+        peer: PeerId,
+    },
     /// The instant asked for by `Chat::deadline` came.
     Tick,
     /// The server stops: every worker says goodbye to its clients.
@@ -248,6 +253,7 @@ impl<T> Event<T> {
             Self::Congested { peer, room, on } => {
                 Event::Congested { peer: *peer, room: *room, on: *on }
             }
+            Self::Lost { peer } => Event::Lost { peer: *peer },
             Self::Tick => Event::Tick,
             Self::Stop => Event::Stop,
         }

@@ -128,6 +128,11 @@ impl<S: BuildHasher> Chat<S> {
                 }
             }
             Event::Congested { peer, room, on } => self.congest(peer, room, on, sink),
+            Event::Lost { peer } => {
+                while let Some(user) = self.sessions.any_of(peer) {
+                    self.forget(now, user, sink);
+                }
+            }
             Event::Tick => self.sum_up(now, sink),
             Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
         }

@@ -14,7 +14,7 @@ use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-use super::event::{ConnId, RoomId};
+use super::event::{ConnId, PeerId, RoomId};
 use super::nick::{Name, NameIndex, ShownName};
 use crate::limits::AWAY_TOLD_MAX;
 
@@ -144,6 +144,16 @@ impl<S: BuildHasher> Sessions<S> {
     pub(super) fn in_slot_of(&self, conn: ConnId) -> Option<SessionId> {
         let slots = self.by_conn.get(usize::from(conn.peer.0))?;
         let entry = slots.get(conn.index as usize).copied().flatten()?;
+        Some(SessionId(entry.get() - 1))
+    }
+
+    /// Some session of that peer, while it has any.
+    pub(super) fn any_of(&mut self, peer: PeerId) -> Option<SessionId> {
+        let slots = self.by_conn.get_mut(usize::from(peer.0))?;
+        while let Some(None) = slots.last() {
+            slots.pop();
+        }
+        let entry = slots.last().copied().flatten()?;
         Some(SessionId(entry.get() - 1))
     }
 
@@ -319,7 +329,6 @@ impl<S> IndexMut<SessionId> for Sessions<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::PeerId;
     use crate::limits::SHOWN_NAME_LEN_MAX;
 
     fn shown(addr: &str) -> String {

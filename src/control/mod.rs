@@ -23,7 +23,9 @@ use crate::config::{Config, Confinement};
 use crate::engine::{self, Door, Parts, Setup};
 use crate::failure::{Failure, Kind};
 use crate::hub::{Batch, Bells, Hub, Outbox};
-use crate::limits::{ACCEPT_LANES, REFUSAL_SLOTS, SLOTS_MAX, STOP_GRACE};
+use crate::limits::{
+    ACCEPT_LANES, REFUSAL_SLOTS, REPLACEMENT_PERIOD, REPLACEMENTS_MAX, SLOTS_MAX, STOP_GRACE,
+};
 use crate::listener::{self, Bound};
 use crate::log::DroppedLines;
 use crate::time::{Clock, Monotonic};
@@ -33,6 +35,9 @@ mod admin;
 mod confine;
 mod metrics;
 mod signal;
+mod supervisor;
+#[cfg(test)]
+mod tests;
 mod transcript;
 mod workers;
 
@@ -40,6 +45,7 @@ use admin::Admin;
 use confine::Confined;
 use metrics::Sources;
 use signal::Signals;
+use supervisor::Supervisor;
 use transcript::Transcript;
 use workers::{Doorbells, Ended, Run};
 
@@ -91,7 +97,8 @@ async fn serve(
         control.start_admin(listener)?;
     }
     let door = Arc::new(Door::new(opened.clients, config.trusted.clone(), config.bounds));
-    let workers = control.start_workers(opened.by_worker, workers, &door, run)?;
+    let crew = Crew { run, config: workers, door, posts: opened.by_worker };
+    let workers = control.start_workers(crew)?;
     control.serve(workers).await
 }
 
@@ -110,6 +117,7 @@ pub struct Opened {
     clients: u32,
     /// As many as the operator asked for.
     clients_asked: Option<u64>,
+    supervisor: Supervisor,
     confined: Confined,
 }
 
@@ -139,6 +147,7 @@ impl Opened {
             worker_clients,
             clients,
             clients_asked: config.clients_max,
+            supervisor: Supervisor::from_environment()?,
             confined: Confined::new(config, || {
                 uring::check().map_err(|error| Failure::new(Kind::Unavailable, error))
             })?,
@@ -242,8 +251,13 @@ struct Control {
     ended_sender: UnboundedSender<Ended>,
     /// Workers that have not ended.
     running: usize,
+    /// What workers are made of, until the server stops.
+    crew: Option<Crew>,
+    /// When workers were replaced, as far as it still matters.
+    replaced: Vec<Instant>,
     transcript: Option<Transcript>,
     sources: Sources,
+    supervisor: Supervisor,
     motd: Arc<str>,
     confinement: Confinement,
     drain: Duration,
@@ -251,11 +265,21 @@ struct Control {
     deadline: Option<Instant>,
 }
 
+/// What each worker is made of, at the start and when one has to be replaced.
+struct Crew {
+    run: Run,
+    config: engine::Config,
+    door: Arc<Door>,
+    /// Their listening sockets: kept, so that who waits in a backlog outlives a worker.
+    posts: Vec<Vec<Bound>>,
+}
+
 /// What the control thread waits for.
 enum Happening {
     Rung,
     Ended(Ended),
     Signal(u8),
+    Look,
     Overdue,
 }
 
@@ -285,8 +309,11 @@ impl Control {
             ended,
             ended_sender,
             running: 0,
+            crew: None,
+            replaced: Vec::new(),
             transcript,
             sources,
+            supervisor: mem::take(&mut opened.supervisor),
             motd: Arc::clone(&config.motd),
             confinement: config.confinement,
             drain: config.drain,
@@ -303,42 +330,64 @@ impl Control {
     }
 
     /// Starts a thread for each worker, without waiting for them.
-    fn start_workers(
-        &mut self,
-        by_worker: Vec<Vec<Bound>>,
-        config: engine::Config,
-        door: &Arc<Door>,
-        run: Run,
-    ) -> Result<Vec<Ready>, Failure> {
-        let mut all = Vec::with_capacity(by_worker.len());
-        for (index, bound) in by_worker.into_iter().enumerate() {
-            let peer = peer_id(index);
-            let (ready, receiver) = mpsc::channel();
-            let listeners = bound.iter().map(|bound| bound.listener).collect();
-            let parts = Parts {
-                peer,
-                hub: Arc::clone(&self.peer.hub),
-                bells: Arc::new(self.peer.bells.clone()),
-                stats: Arc::clone(&self.sources.workers[index]),
-                door: Arc::clone(door),
-                motd: Arc::clone(&self.motd),
-                config,
-                listeners,
-            };
-            let setup = Setup {
-                parts,
-                sockets: bound.into_iter().map(|bound| bound.socket).collect(),
-                bell: self.peer.bells.of(peer),
-                clock: self.peer.clock,
-                restricted: self.confinement.ring,
-                ready,
-            };
-            workers::start(setup, run, self.ended_sender.clone())
-                .map_err(|error| system("a worker's thread", &error))?;
-            self.running += 1;
-            all.push((peer, receiver));
+    fn start_workers(&mut self, crew: Crew) -> Result<Vec<Ready>, Failure> {
+        let started =
+            (0..crew.posts.len()).map(|index| self.start_worker(&crew, peer_id(index))).collect();
+        self.crew = Some(crew);
+        started
+    }
+
+    fn start_worker(&mut self, crew: &Crew, peer: PeerId) -> Result<Ready, Failure> {
+        let index = usize::from(peer.0);
+        let bound = &crew.posts[index];
+        let sockets = bound.iter().map(|bound| bound.socket.try_clone()).collect::<Result<_, _>>();
+        let (ready, receiver) = mpsc::channel();
+        let parts = Parts {
+            peer,
+            hub: Arc::clone(&self.peer.hub),
+            bells: Arc::new(self.peer.bells.clone()),
+            stats: Arc::clone(&self.sources.workers[index]),
+            door: Arc::clone(&crew.door),
+            config: crew.config,
+            motd: Arc::clone(&self.motd),
+            listeners: bound.iter().map(|bound| bound.listener).collect(),
+        };
+        let setup = Setup {
+            parts,
+            sockets: sockets.map_err(|error| system("a worker's listener", &error))?,
+            bell: self.peer.bells.of(peer),
+            clock: self.peer.clock,
+            restricted: self.confinement.ring,
+            ready,
+        };
+        workers::start(setup, crew.run, self.ended_sender.clone())
+            .map_err(|error| system("a worker's thread", &error))?;
+        self.running += 1;
+        Ok((peer, receiver))
+    }
+
+    /// Puts a new worker in the place of one that is gone. Its clients are gone with it, and the
+    /// others are told so. While the new one starts, nothing else goes on here.
+    fn replace(&mut self, peer: PeerId) -> Result<(), Failure> {
+        let bells = &self.peer.bells;
+        bells.ring_all(self.peer.hub.lose(peer, self.peer.clock.now()));
+        let Some(crew) = self.crew.take() else { return Ok(()) };
+        let started = self.start_worker(&crew, peer);
+        self.crew = Some(crew);
+        let (peer, ready) = started?;
+        workers::wait_ready(peer, &ready)?;
+        info!(worker = peer.0, "worker replaced");
+        Ok(())
+    }
+
+    /// Whether one more may be replaced.
+    fn may_replace(&mut self) -> bool {
+        self.replaced.retain(|replaced| replaced.elapsed() < REPLACEMENT_PERIOD);
+        let may = self.phase.get() == Phase::Serving && self.replaced.len() < REPLACEMENTS_MAX;
+        if may {
+            self.replaced.push(Instant::now());
         }
-        Ok(all)
+        may
     }
 
     /// Serves until all workers have ended, and the transcript is written.
@@ -355,6 +404,7 @@ impl Control {
                     info!(signal, "stopping");
                     self.stop();
                 }
+                Happening::Look => self.look(),
                 Happening::Overdue => {
                     outcome = outcome.and(Err(self.overdue()));
                     break;
@@ -384,23 +434,30 @@ impl Control {
             return Err(failure);
         }
         self.phase.set(Phase::Serving);
+        self.supervisor.ready();
         info!("serving");
         Ok(())
     }
 
     async fn next(&mut self) -> Happening {
-        let overdue = async {
-            match self.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                None => future::pending().await,
-            }
+        let at = async |instant: Option<Instant>| match instant {
+            Some(instant) => tokio::time::sleep_until(instant.into()).await,
+            None => future::pending().await,
         };
+        let (overdue, look) = (at(self.deadline), at(self.supervisor.next_look()));
         tokio::select! {
             () = self.peer.bells.heard() => Happening::Rung,
             Some(ended) = self.ended.recv() => Happening::Ended(ended),
             signal = self.signals.next() => Happening::Signal(signal),
+            () = look => Happening::Look,
             () = overdue => Happening::Overdue,
         }
+    }
+
+    /// Sees to it that the service manager is told whether all are alive.
+    fn look(&mut self) {
+        self.supervisor.look(&self.sources.workers);
+        (0..self.sources.workers.len()).for_each(|index| self.peer.bells.ring(peer_id(index)));
     }
 
     /// Tells the core to stop, once.
@@ -409,12 +466,14 @@ impl Control {
             return;
         }
         self.deadline = Some(Instant::now() + self.drain + STOP_GRACE);
+        self.crew = None;
+        self.supervisor.stopping();
         self.peer.batch.push(Event::Stop);
         self.exchange();
     }
 
-    /// A worker's end is as it should be only while the server stops; else its clients are gone,
-    /// and with them what the others believe.
+    /// A worker's end is as it should be only while the server stops. Else a new one takes its
+    /// place, unless that has happened too often.
     fn on_ended(&mut self, ended: &Ended) -> Result<(), Failure> {
         self.running -= 1;
         let worker = ended.peer.0;
@@ -425,8 +484,12 @@ impl Control {
         };
         self.sources.control.worker_failures.add(1);
         error!(worker, cause, "worker failed");
-        self.stop();
-        Err(Failure::new(Kind::Broken, format_args!("worker {worker} failed: {cause}")))
+        let failure = Failure::new(Kind::Broken, format_args!("worker {worker} failed: {cause}"));
+        let outcome = if self.may_replace() { self.replace(ended.peer) } else { Err(failure) };
+        if outcome.is_err() {
+            self.stop();
+        }
+        outcome
     }
 
     fn overdue(&self) -> Failure {
@@ -454,107 +517,4 @@ fn killed(signal: u8) -> Failure {
 
 fn peer_id(index: usize) -> PeerId {
     PeerId(u8::try_from(index).expect("there are at most PEERS_MAX peers"))
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicBool, Ordering};
-
-    use super::*;
-    use crate::args::Args;
-    use clap::Parser;
-
-    fn config(options: &[&str]) -> Config {
-        // The process of the tests has other threads, and work to do.
-        let typed = ["chatd", "--listen=127.0.0.1:0", "--drain=0", "--unconfined=all"];
-        Config::new(Args::parse_from(typed.iter().chain(options))).expect("well-formed options")
-    }
-
-    fn outcome(options: &[&str], run: Run) -> Failure {
-        let config = config(options);
-        let opened = Opened::new(&config).expect("a free port");
-        run_workers(config, opened, DroppedLines::none(), run).expect_err("the worker fails")
-    }
-
-    /// Ends when the process is over: a worker that cannot be stopped.
-    fn hang(setup: Setup) -> io::Result<()> {
-        let _ = setup.ready.send(Ok(()));
-        loop {
-            setup.bell.wait()?;
-        }
-    }
-
-    #[test]
-    fn what_a_worker_dies_of_chooses_the_exit_code() {
-        let cases: [(Run, Kind, &str); 6] = [
-            (|_| panic!("oh no"), Kind::Broken, "worker 0 ended while it started"),
-            (|_| Ok(()), Kind::Broken, "worker 0 ended while it started"),
-            (
-                |setup| {
-                    let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::ENOMEM)));
-                    Ok(())
-                },
-                Kind::System,
-                "worker 0 cannot start: Cannot allocate memory (os error 12)",
-            ),
-            (
-                |setup| {
-                    let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::EPERM)));
-                    Ok(())
-                },
-                Kind::Unavailable,
-                "worker 0 cannot start: Operation not permitted (os error 1)",
-            ),
-            (
-                |setup| {
-                    let _ = setup.ready.send(Ok(()));
-                    panic!("oh no");
-                },
-                Kind::Broken,
-                "worker 0 failed: panicked: oh no",
-            ),
-            (
-                |setup| {
-                    let _ = setup.ready.send(Ok(()));
-                    Ok(())
-                },
-                Kind::Broken,
-                "worker 0 failed: it ended unasked",
-            ),
-        ];
-        for (run, kind, told) in cases {
-            assert_eq!(outcome(&["--workers", "1"], run), Failure::new(kind, told));
-        }
-    }
-
-    #[test]
-    fn leaving_does_not_wait_for_a_worker_that_hangs() {
-        static FAILED: AtomicBool = AtomicBool::new(false);
-        let run: Run = |setup| {
-            if FAILED.swap(true, Ordering::Relaxed) {
-                return hang(setup);
-            }
-            let _ = setup.ready.send(Ok(()));
-            Err(io::Error::other("lost"))
-        };
-        let failure = outcome(&["--workers", "2"], run);
-        assert_eq!(failure.kind, Kind::Broken);
-        assert!(failure.message.ends_with("failed: lost"), "{failure}");
-    }
-
-    #[test]
-    fn tables_are_bounded_by_descriptors_and_by_choice() {
-        let table = 1_000 - REFUSAL_SLOTS - ACCEPT_LANES;
-        for (descriptors, workers, asked, expected) in [
-            (1_000, 2, None, (table, 2 * table)),
-            (1_000, 2, Some(10), (10, 10)),
-            (1_000, 2, Some(u64::from(table) + 1), (table, table + 1)),
-            (1_000, 2, Some(u64::MAX), (table, 2 * table)),
-            (10, 2, None, (0, 0)),
-        ] {
-            assert_eq!(client_bounds(descriptors, 1, workers, asked), expected);
-        }
-        let (clients, _) = client_bounds(u64::MAX, 2, 1, None);
-        assert_eq!(clients + REFUSAL_SLOTS + 2 * ACCEPT_LANES, SLOTS_MAX);
-    }
 }

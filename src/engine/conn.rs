@@ -132,6 +132,18 @@ impl Conn {
         self.state == State::Open
     }
 
+    /// Why it ended, if it did; `None` while it is still being accepted.
+    fn ended_for(&self) -> Option<CloseReason> {
+        match self.state {
+            State::Accepting => None,
+            State::Open => Some(CloseReason::Internal),
+            State::Leaving(reason)
+            | State::Draining(reason)
+            | State::Closing { reason, .. }
+            | State::Closed(reason) => Some(reason),
+        }
+    }
+
     /// Whether it is still sent to.
     pub(super) fn is_sent_to(&self) -> bool {
         matches!(self.state, State::Open | State::Leaving(_) | State::Draining(_))
@@ -295,5 +307,21 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         conn.receiving = true;
         conn.cancelling = false;
         self.ring.recv(key.slot, Token::Recv(key).encode());
+    }
+}
+
+/// A worker that ends before its connections: it panicked, or its ring broke. The kernel closes
+/// them with the ring; here they are counted, so that what was accepted is what is open or closed.
+impl<R, C> Drop for Worker<R, C> {
+    fn drop(&mut self) {
+        for (_, conn) in &self.conns {
+            if let Some(reason) = conn.ended_for() {
+                self.stats.closed[reason as usize].add(1);
+                self.door.leave(conn.addr.ip());
+            }
+        }
+        for now in [&self.stats.connections, &self.stats.blocked, &self.stats.feed_bytes] {
+            now.set(0);
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! Programs of others, each with a configuration of its own: on loopback at a free port, without
-//! files, logs or lookups, with limits that no load reaches. The file is gone as soon as the program
-//! listens, so that nothing is left behind, however this process ends.
+//! files, logs or lookups, with limits that no load reaches. The file is gone as soon as the
+//! program listens, so that nothing is left behind, however this process ends.
 
 use super::peer::Peer;
 use crate::limits::{PEER_PORTS, PEER_QUEUE_BYTES};
@@ -89,8 +89,8 @@ impl Peer {
     }
 }
 
-/// A port that nobody listens at, below those that Linux gives to connections: one of these might be
-/// taken before the program listens.
+/// A port that nobody listens at, below those that Linux gives to connections: one of these might
+/// be taken before the program listens.
 fn free_addr() -> Result<SocketAddr, Failure> {
     let (first, count) = (PEER_PORTS.start, PEER_PORTS.end - PEER_PORTS.start);
     let begin = u16::try_from(run_id(0) % u32::from(count)).expect("below a u16");

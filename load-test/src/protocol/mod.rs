@@ -144,7 +144,6 @@ impl Protocol {
     }
 
     /// Appends what asks to be let out of the room. False if only the connection's end does it.
-    #[expect(dead_code, reason = "clients that come and go")]
     pub(crate) fn leave(self, out: &mut Vec<u8>, room: &str) -> bool {
         match self {
             Self::Telnet => telnet::leave(out),

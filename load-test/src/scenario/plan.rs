@@ -37,6 +37,8 @@ struct GroupPlan {
 #[derive(Clone, Debug, Default)]
 struct Room {
     members: u32,
+    /// Those of them who stay and read what comes.
+    steady: u32,
     /// Its part of the plan's speakers.
     speakers: Range<usize>,
 }
@@ -51,6 +53,24 @@ pub(crate) struct Sender {
     pub(crate) group: usize,
     /// Its place among the senders of its group.
     turn: u32,
+}
+
+/// What a client does besides reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Conduct {
+    Talks,
+    Listens,
+    /// Leaves its room and returns, again and again.
+    Moves,
+    /// Reads slowly, or not at all.
+    Lags,
+}
+
+/// The clients of a group that move, and how many leave each second.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Movers {
+    pub(crate) clients: Range<u32>,
+    pub(crate) rate: u32,
 }
 
 /// A line, as its receivers look at it.
@@ -119,7 +139,12 @@ impl Plan {
         let rooms_of = group.skew.rooms_of(group.clients, rooms, seed);
         self.rooms.resize(self.rooms.len() + rooms as usize, Room::default());
         self.rooms_of.extend(rooms_of.iter().map(|room| room_first + room));
-        rooms_of.iter().for_each(|room| self.rooms[(room_first + room) as usize].members += 1);
+        for (client, room) in (0..).zip(&rooms_of) {
+            let room = &mut self.rooms[(room_first + room) as usize];
+            room.members += 1;
+            let steady = matches!(conduct(&group, client), Conduct::Talks | Conduct::Listens);
+            room.steady += u32::from(steady);
+        }
         let sender_first = count(self.senders.len());
         let sender = |turn: u32| Sender {
             client: self.client_count + turn,
@@ -185,6 +210,35 @@ impl Plan {
         self.rooms[sender.room as usize].members - 1
     }
 
+    /// How many of them stay in the room and read what comes.
+    pub(crate) fn steady_receivers(&self, sender: &Sender) -> u32 {
+        self.rooms[sender.room as usize].steady - 1
+    }
+
+    pub(crate) fn conduct(&self, client: u32) -> Conduct {
+        let group = self.group_of(client);
+        conduct(&group.group, client - group.client_first)
+    }
+
+    /// Those who leave and return, group by group.
+    pub(crate) fn movers(&self) -> impl Iterator<Item = Movers> {
+        self.groups.iter().filter(|group| group.group.churn > 0).map(|group| {
+            let clients = movers(&group.group);
+            let first = group.client_first;
+            Movers { clients: first + clients.start..first + clients.end, rate: group.group.churn }
+        })
+    }
+
+    /// Bytes a second that a client who lags reads.
+    pub(crate) fn lag_rate(&self, client: u32) -> u32 {
+        self.group_of(client).group.slow_rate
+    }
+
+    /// The group a client is in.
+    pub(crate) fn group(&self, client: u32) -> usize {
+        self.groups.partition_point(|group| group.client_first <= client) - 1
+    }
+
     pub(crate) fn room(&self, client: u32) -> u32 {
         self.rooms_of[client as usize]
     }
@@ -224,8 +278,7 @@ impl Plan {
     }
 
     fn group_of(&self, client: u32) -> &GroupPlan {
-        let after = self.groups.partition_point(|group| group.client_first <= client);
-        &self.groups[after - 1]
+        &self.groups[self.group(client)]
     }
 }
 
@@ -253,6 +306,27 @@ impl GroupPlan {
 /// A number of clients, rooms or senders.
 fn count(count: usize) -> u32 {
     u32::try_from(count).expect("bounded by CLIENTS_MAX")
+}
+
+/// Senders come first and slow readers last. Half of those between them move: the others are there
+/// all the time, to tell when a line has come to everyone.
+fn movers(group: &Group) -> Range<u32> {
+    let end = group.clients - group.slow;
+    let between = end - group.senders;
+    if group.churn > 0 { end - between / 2..end } else { end..end }
+}
+
+/// `client` counts from the group's first.
+fn conduct(group: &Group, client: u32) -> Conduct {
+    if client < group.senders {
+        Conduct::Talks
+    } else if client >= group.clients - group.slow {
+        Conduct::Lags
+    } else if movers(group).contains(&client) {
+        Conduct::Moves
+    } else {
+        Conduct::Listens
+    }
 }
 
 /// How many of `count` things dealt in turn to `hands` fall to `hand`.
@@ -345,6 +419,20 @@ mod tests {
     }
 
     #[test]
+    fn half_of_those_between_senders_and_slow_readers_move() {
+        use Conduct::{Lags, Listens, Moves, Talks};
+        let moving = Group { churn: 5, slow: 2, ..group(9, 2, 2, 1) };
+        let plan = plan(vec![group(3, 1, 1, 1), moving]);
+        let conduct: Vec<_> = (0..12).map(|client| plan.conduct(client)).collect();
+        let second = [Talks, Talks, Listens, Listens, Listens, Moves, Moves, Lags, Lags];
+        assert_eq!(conduct, [&[Talks, Listens, Listens][..], &second].concat());
+        assert_eq!(plan.movers().collect::<Vec<_>>(), [Movers { clients: 8..10, rate: 5 }]);
+        // Rooms are dealt in turn: the first has clients 3, 5, 7, 9, 11 of all.
+        let sender = plan.sender(1).expect("planned");
+        assert_eq!((plan.receivers(sender), plan.steady_receivers(sender)), (4, 2));
+    }
+
+    #[test]
     fn what_cannot_work_is_refused() {
         let small = Group { size: (HEADER_LEN - 1).into(), ..Group::default() };
         let refused = [
@@ -365,7 +453,7 @@ mod tests {
             vec![Group { slow: 6, ..group(10, 1, 5, 1) }],
             vec![Group { slow_rate: 100, ..group(10, 1, 5, 1) }],
             vec![Group { churn: 1, ..group(10, 0, 5, 1) }],
-            vec![Group { churn: 1, slow: 5, ..group(10, 1, 5, 1) }],
+            vec![Group { churn: 1, slow: 4, ..group(10, 1, 5, 1) }],
         ];
         for groups in refused {
             let scenario = Scenario { groups, ..Scenario::default() };

@@ -19,6 +19,8 @@ enum Step {
     Says(usize, &'static str),
     /// The user goes.
     Goes(usize),
+    /// A worker is gone with all its users.
+    Lost(u8),
     /// A peer is behind or caught up.
     Congested(u8, u32, bool),
     /// Time passes, and the summaries due are asked for.
@@ -67,6 +69,7 @@ fn step() -> impl Strategy<Value = Step> {
         12 => (0..6_usize, prop::sample::select(&LINES[..])).prop_map(|(u, l)| Step::Says(u, l)),
         2 => (0..6_usize).prop_map(Step::Goes),
         2 => (0..4_u8, 0..5_u32, any::<bool>()).prop_map(|(p, r, on)| Step::Congested(p, r, on)),
+        1 => (0..2_u8).prop_map(Step::Lost),
         1 => (0..3_000_000_000_u64).prop_map(Step::Waits),
     ]
 }
@@ -87,6 +90,7 @@ fn take(stage: &mut Stage, step: &Step) {
                 stage.disconnects(&name);
             }
         }
+        Step::Lost(peer) => stage.loses(PeerId(peer)),
         Step::Congested(peer, room, on) => {
             stage.handle(Event::Congested { peer: PeerId(peer), room: RoomId(room), on });
         }

@@ -228,6 +228,16 @@ impl Stage {
         self.handle(Event::Disconnected { conn });
     }
 
+    /// The worker is gone, and all users on it; another takes its place.
+    pub(super) fn loses(&mut self, peer: PeerId) {
+        let gone: Vec<_> = self.conns.extract_if(.., |_, conn| conn.peer == peer).collect();
+        for (_, conn) in gone {
+            self.wire.drop_conn(conn);
+            self.free_slot(conn);
+        }
+        self.handle(Event::Lost { peer });
+    }
+
     pub(super) fn is_here(&self, user: &str) -> bool {
         self.conns.contains_key(user)
     }
