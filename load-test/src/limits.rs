@@ -64,6 +64,8 @@ pub(crate) const LAG_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const LAG_READ_MIN: u32 = 64;
 /// How long a member that has left stays away: long enough for lines that it must not get.
 pub(crate) const AWAY: Duration = Duration::from_millis(200);
+/// How often a second a member may leave: it stays away for `AWAY`, and needs its time to return.
+pub(crate) const MOVES_MAX: u32 = 2;
 /// How long the sending thread sleeps before it looks whether anybody is left to send to.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
