@@ -5,7 +5,7 @@ use crate::options::{check_writable, say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
-use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, slo};
+use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, peers, slo};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -30,6 +30,8 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
+    /// Compares chatd with the floor and with IRC servers, NATS, Redis and Mosquitto, if installed
+    Peers(peers::PeersArguments),
     /// Puts two runs side by side, and tells whether the second is worse than chance explains
     Compare(compare::CompareArguments),
     /// Names the presets, what each is for and what it stands for
@@ -80,6 +82,7 @@ impl Arguments {
         children::end_on_signals()?;
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            Some(Command::Peers(arguments)) => peers::execute(&arguments).map(ExitCode::from),
             Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {

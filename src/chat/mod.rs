@@ -27,7 +27,7 @@ use std::net::SocketAddr;
 pub use close_reason::CloseReason;
 pub use command::command_forms;
 pub use event::{Action, ConnId, Event, PeerId, PeerSet, RoomId, Sink, Start};
-pub use message::{Message, What};
+pub use message::{Message, RichMode, What};
 pub use nick::RESERVED_NAMES;
 pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};

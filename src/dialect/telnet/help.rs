@@ -23,13 +23,14 @@ Commands:\r
   /history         show the last lines of your room\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
+  /rich on|off     edit your line on the server, under what arrives\r
   /quit            end the connection (also /logout)\r
 Everything else goes to the others in your room.\r
 To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 20] = [
+const MORE: [(&str, &str); 21] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -68,6 +69,12 @@ const MORE: [(&str, &str); 20] = [
     ),
     ("/here", "takes the mark away that /away made"),
     ("/motd", "shows what the operator has to say to everybody"),
+    (
+        "/rich",
+        "has the server edit the line you type, with arrows and lines called back, so that what \
+         arrives never touches it. For telnet, PuTTY and others that can; MUD clients edit lines \
+         themselves",
+    ),
     ("/quit", "ends the connection"),
     ("/logout", "as /quit"),
 ];
