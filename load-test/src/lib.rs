@@ -16,6 +16,7 @@ mod audit;
 mod bench;
 mod children;
 mod clock;
+mod found;
 mod hdr;
 pub mod html;
 mod jitter;
@@ -41,6 +42,7 @@ mod threads;
 mod timeline;
 mod verdict;
 mod wire;
+mod workers;
 mod written;
 
 pub use audit::Totals;
@@ -87,5 +89,20 @@ pub fn run(
     target: SocketAddr,
     watch: Option<&Watch>,
 ) -> Result<Report, Failure> {
-    Session::connect(scenario, target)?.measure(watch)
+    run_showing(scenario, target, watch, None, Progress::silent())
+}
+
+/// The same, telling how far it is. `processes` share the clients; if it is not said how many, as
+/// few as their descriptors allow.
+pub fn run_showing(
+    scenario: Scenario,
+    target: SocketAddr,
+    watch: Option<&Watch>,
+    processes: Option<u32>,
+    progress: Progress,
+) -> Result<Report, Failure> {
+    match processes.unwrap_or_else(|| workers::needed(&scenario)) {
+        1 => Session::connect_showing(scenario, target, progress)?.measure(watch),
+        processes => workers::run(scenario, target, watch, processes, progress),
+    }
 }
