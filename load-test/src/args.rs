@@ -1,12 +1,12 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
 use crate::children::{self, Orders};
-use crate::options::{say, write_json};
+use crate::options::{check_writable, say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
 use crate::{
-    Failure, Progress, Report, Session, Slo, Verdict, bench, failed, run_showing, slo, workers,
+    Failure, Progress, Report, Session, Slo, Verdict, bench, failed, processes, run_showing, slo,
 };
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
@@ -36,7 +36,7 @@ enum Command {
     List,
     /// Has a part of the clients of another process, which tells it what to do
     #[command(hide = true)]
-    Worker,
+    Share,
     /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
     Report(outputs::ReportArguments),
 }
@@ -91,7 +91,7 @@ impl Arguments {
             Some(Command::Report(arguments)) => {
                 outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)
             }
-            Some(Command::Worker) => workers::work().map(|()| ExitCode::SUCCESS),
+            Some(Command::Share) => processes::work().map(|()| ExitCode::SUCCESS),
             None => self.run.execute().map(ExitCode::from),
         }
     }
@@ -105,6 +105,7 @@ impl RunArguments {
     fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario.scenario()?;
         scenario.check()?;
+        self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
         let orders = self.barrier.then(Orders::new);
@@ -133,6 +134,12 @@ impl RunArguments {
 }
 
 impl OutputArguments {
+    fn check(&self) -> Result<(), Failure> {
+        let file = self.json.as_deref().filter(|path| *path != Path::new("-"));
+        file.map_or(Ok(()), check_writable)?;
+        self.files.check()
+    }
+
     /// Whether anything but the JSON goes to the standard output.
     fn speaks(&self) -> bool {
         !self.quiet && self.json.as_deref() != Some(Path::new("-"))

@@ -25,6 +25,7 @@ mod machine;
 mod options;
 mod outcome;
 mod outputs;
+mod processes;
 mod progress;
 mod protocol;
 mod reach;
@@ -42,7 +43,7 @@ mod threads;
 mod timeline;
 mod verdict;
 mod wire;
-mod workers;
+
 mod written;
 
 pub use audit::Totals;
@@ -101,8 +102,8 @@ pub fn run_showing(
     processes: Option<u32>,
     progress: Progress,
 ) -> Result<Report, Failure> {
-    match processes.unwrap_or_else(|| workers::needed(&scenario)) {
+    match processes.unwrap_or_else(|| processes::needed(&scenario)) {
         1 => Session::connect_showing(scenario, target, progress)?.measure(watch),
-        processes => workers::run(scenario, target, watch, processes, progress),
+        processes => processes::run(scenario, target, watch, processes, progress),
     }
 }

@@ -23,6 +23,8 @@ pub(crate) const CLIENTS_MAX: u32 = 1_000_000;
 pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 /// Threads: more than the cores of any machine this was thought for.
 pub(crate) const THREADS_MAX: usize = 64;
+/// Workers of a server it starts: chatd's own bound.
+pub(crate) const WORKERS_MAX: i64 = 62;
 /// Lines due at one instant: more, and the last of them wait for the generator.
 pub(crate) const BURST_MAX: u32 = 10_000;
 /// Steps of a rate: more is a curve, which nobody reads out of a report.
@@ -134,9 +136,9 @@ pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at how many clients are connected: what an eye takes for steady.
 pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);
 /// Processes that share a run: a million clients by 20,000 descriptors each.
-pub(crate) const WORKERS_MAX: u32 = 64;
+pub(crate) const PROCESSES_MAX: u32 = 64;
 /// Between the order to start and the first line, where processes have to read it first.
-pub(crate) const WORKERS_START_DELAY: Duration = Duration::from_millis(200);
+pub(crate) const PROCESSES_START_DELAY: Duration = Duration::from_millis(200);
 /// Lines of a run that processes share: each tells of each line when its first and last receiver had
 /// it, in about 40 bytes.
-pub(crate) const WORKERS_LINES_MAX: u64 = 1 << 20;
+pub(crate) const PROCESSES_LINES_MAX: u64 = 1 << 20;

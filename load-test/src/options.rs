@@ -1,7 +1,7 @@
 //! What several commands take from their options, and where they write what they found.
 
 use crate::scenario::mix;
-use crate::{Failure, clock, failed};
+use crate::{Failure, clock, failed, usage};
 use std::fmt::Display;
 use std::io::Write;
 use std::path::Path;
@@ -16,6 +16,14 @@ pub(crate) fn run_id(seed: u64) -> u32 {
 /// Prints a text and a line end; fails if nobody reads it.
 pub(crate) fn say(text: &dyn Display) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{text}").map_err(|error| failed("standard output", &error))
+}
+
+/// Refuses a file that cannot be written, before there is something to write.
+pub(crate) fn check_writable(path: &Path) -> Result<(), Failure> {
+    let is_new = !path.exists();
+    let opened = std::fs::OpenOptions::new().append(true).create(true).open(path);
+    let kept = opened.and_then(|_| if is_new { std::fs::remove_file(path) } else { Ok(()) });
+    kept.map_err(|error| usage(format!("{}: {error}", path.display())))
 }
 
 /// Writes JSON to a file; `-` is the standard output.

@@ -1,6 +1,6 @@
 //! Files that a report can become, at the end of its run or later from its JSON.
 
-use crate::options::say;
+use crate::options::{check_writable, say};
 use crate::report::{Report, SCHEMA};
 use crate::{Failure, failed, hdr, html, usage};
 use clap::Args;
@@ -40,6 +40,11 @@ impl Outputs {
             hdr::write_hgrm(folder, report)?;
         }
         self.hlog.as_deref().map_or(Ok(()), |path| hdr::write_hlog(path, report))
+    }
+
+    /// Refuses files that cannot be written, before there is something to write.
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        [&self.html, &self.hlog].into_iter().flatten().try_for_each(|path| check_writable(path))
     }
 
     fn is_none(&self) -> bool {

@@ -23,6 +23,7 @@ pub use skew::Skew;
 use crate::Failure;
 use crate::clock::duration_ns;
 use crate::limits::{BURST_MAX, CONNECT_TIMEOUT, GRACE, THREADS_MAX};
+use crate::options::duration_text;
 use crate::protocol::Protocol;
 use crate::wire::SENDERS_MAX;
 use rate::Timetable;
@@ -149,6 +150,7 @@ impl Scenario {
             return Err(format!("--threads must be 1 to {THREADS_MAX}"));
         }
         need(self.connect.in_flight > 0, "--connections-in-flight must be at least 1")?;
+        need(!self.connect.timeout.is_zero(), "--connect-timeout must be more than nothing")?;
         let total = duration_ns(self.warmup).saturating_add(duration_ns(self.duration));
         let day = duration_ns(Duration::from_secs(86_400));
         need(total <= day, "--warmup and --duration: at most a day can be measured")?;
@@ -212,7 +214,9 @@ impl Group {
         }
         if let Some(lasts) = self.rate.lasts().filter(|lasts| *lasts != duration) {
             return Err(format!(
-                "the steps of --rate last {lasts:?}, --duration says {duration:?}: leave one out"
+                "the steps of --rate last {}, --duration says {}: leave one out",
+                duration_text(lasts),
+                duration_text(duration)
             ));
         }
         Timetable::new(&self.rate, self.burst, self.jitter, (warmup, duration))

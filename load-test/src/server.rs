@@ -106,8 +106,8 @@ impl Server {
                 Ok(Heard::Listening { addr, admin }) if admin == wanted_admin => return Ok(addr),
                 Ok(Heard::Listening { .. }) => {}
                 Ok(Heard::End(log)) => {
-                    let log = log.join("\n");
-                    return Err(Failure::Run(format!("{name} left before it listened:\n{log}")));
+                    let said = if log.is_empty() { "nothing" } else { &log.join("\n") };
+                    return Err(Failure::Run(format!("{name} left before it listened: {said}")));
                 }
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
                     let message = format!("{name} did not listen within {SERVER_TIMEOUT:?}");
@@ -371,12 +371,12 @@ pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
     let mut set = CpuSet::new();
     for &cpu in cpus {
         if cpu >= CpuSet::MAX_CPU {
-            return Err(usage(format!("there is no CPU {cpu}")));
+            return Err(usage(format!("there is no core {cpu}")));
         }
         set.set(cpu);
     }
     sched_setaffinity(None, &set)
-        .map_err(|error| usage(format!("binding to the CPUs {cpus:?}: {error}")))
+        .map_err(|error| usage(format!("binding to the cores {cpus:?}: {error}; are there such?")))
 }
 
 /// The cores this thread may use.

@@ -360,8 +360,8 @@ fn raise_descriptor_limit(clients: u64) -> Result<(), Failure> {
     let most = limit.maximum.unwrap_or(u64::MAX).saturating_sub(DESCRIPTORS_SPARE);
     if clients > most {
         return Err(usage(format!(
-            "{clients} clients need more descriptors than RLIMIT_NOFILE allows ({most}): \
-             raise it (ulimit -Hn)"
+            "{clients} clients, and RLIMIT_NOFILE leaves descriptors for {most}: fewer --clients, a \
+             higher limit (ulimit -n), or several processes with --target"
         )));
     }
     Ok(())

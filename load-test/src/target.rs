@@ -1,5 +1,6 @@
 //! The server that a command drives: one that runs already, or one that is started for it.
 
+use crate::limits::WORKERS_MAX;
 use crate::protocol::Protocol;
 use crate::server::{Server, Watch, locate, pin, version};
 use crate::{Failure, usage};
@@ -23,6 +24,7 @@ pub(crate) struct TargetArguments {
     server: Option<PathBuf>,
     /// Workers of the server it starts
     #[arg(long, default_value_t = 1, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=WORKERS_MAX))]
     workers: u32,
     /// The core of the server it starts
     #[arg(long, value_name = "CPU")]
@@ -46,7 +48,7 @@ impl TargetArguments {
     pub(crate) fn open(&self, protocol: Protocol) -> Result<Target, Failure> {
         let target = match self.target {
             Some(addr) => {
-                let watch = self.server_pid.map(Watch::new).transpose()?;
+                let watch = self.server_pid.map(watch).transpose()?;
                 Target { addr, watch, server: None }
             }
             None => self.start(protocol)?,
@@ -62,11 +64,19 @@ impl TargetArguments {
                 "chatd does not speak {name}: name a server that does with --target HOST:PORT"
             )));
         }
-        let program = self.server.clone().map_or_else(|| locate("chatd"), Ok)?;
+        let program = self.program()?;
         let cpus = self.pin_server.as_slice();
         let server = Server::start_chatd(&program, protocol, self.workers, &[], cpus)?;
         let watch = Watch::new(server.pid())?.with_version(version(&program));
         Ok(Target { addr: server.addr(), watch: Some(watch), server: Some(server) })
+    }
+
+    fn program(&self) -> Result<PathBuf, Failure> {
+        let Some(program) = &self.server else { return locate("chatd") };
+        if program.is_file() {
+            return Ok(program.clone());
+        }
+        Err(usage(format!("--server {}: there is no such file", program.display())))
     }
 }
 
@@ -75,6 +85,10 @@ impl Target {
     pub(crate) fn close(self) -> Result<(), Failure> {
         self.server.map_or(Ok(()), Server::stop)
     }
+}
+
+fn watch(pid: u32) -> Result<Watch, Failure> {
+    Watch::new(pid).map_err(|why| usage(format!("--server-pid {pid}: {why}")))
 }
 
 /// An address, or a name that is looked up, with a port.

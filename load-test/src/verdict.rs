@@ -81,10 +81,9 @@ fn void_reasons(report: &Report) -> Vec<String> {
     let mut reasons = Vec::new();
     let (latency, lag) = (&report.latency_us, &report.schedule_lag_us);
     let written = &report.latency_uncorrected_us;
-    for (name, lag_us, latency_us, from_write_us) in [
-        ("median", lag.p50, latency.p50, written.p50),
-        ("p99", lag.p99, latency.p99, written.p99),
-    ] {
+    for (name, lag_us, latency_us, from_write_us) in
+        [("median", lag.p50, latency.p50, written.p50), ("p99", lag.p99, latency.p99, written.p99)]
+    {
         // A line may also have waited for a socket that the server did not empty.
         let own_us = lag_us.min(latency_us - from_write_us);
         if latency.count > 0 && own_us > LAG_FLOOR_US && own_us > latency_us * LAG_SHARE_MAX {

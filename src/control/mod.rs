@@ -35,6 +35,7 @@ mod admin;
 mod confine;
 mod metrics;
 mod signal;
+mod supervisor;
 #[cfg(test)]
 mod tests;
 mod transcript;
@@ -44,6 +45,7 @@ use admin::Admin;
 use confine::Confined;
 use metrics::Sources;
 use signal::Signals;
+use supervisor::Supervisor;
 use transcript::Transcript;
 use workers::{Doorbells, Ended, Run};
 
@@ -115,6 +117,7 @@ pub struct Opened {
     clients: u32,
     /// As many as the operator asked for.
     clients_asked: Option<u64>,
+    supervisor: Supervisor,
     confined: Confined,
 }
 
@@ -144,6 +147,7 @@ impl Opened {
             worker_clients,
             clients,
             clients_asked: config.clients_max,
+            supervisor: Supervisor::from_environment()?,
             confined: Confined::new(config, || {
                 uring::check().map_err(|error| Failure::new(Kind::Unavailable, error))
             })?,
@@ -253,6 +257,7 @@ struct Control {
     replaced: Vec<Instant>,
     transcript: Option<Transcript>,
     sources: Sources,
+    supervisor: Supervisor,
     motd: Arc<str>,
     confinement: Confinement,
     drain: Duration,
@@ -274,6 +279,7 @@ enum Happening {
     Rung,
     Ended(Ended),
     Signal(u8),
+    Look,
     Overdue,
 }
 
@@ -307,6 +313,7 @@ impl Control {
             replaced: Vec::new(),
             transcript,
             sources,
+            supervisor: mem::take(&mut opened.supervisor),
             motd: Arc::clone(&config.motd),
             confinement: config.confinement,
             drain: config.drain,
@@ -397,6 +404,7 @@ impl Control {
                     info!(signal, "stopping");
                     self.stop();
                 }
+                Happening::Look => self.look(),
                 Happening::Overdue => {
                     outcome = outcome.and(Err(self.overdue()));
                     break;
@@ -426,23 +434,30 @@ impl Control {
             return Err(failure);
         }
         self.phase.set(Phase::Serving);
+        self.supervisor.ready();
         info!("serving");
         Ok(())
     }
 
     async fn next(&mut self) -> Happening {
-        let overdue = async {
-            match self.deadline {
-                Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
-                None => future::pending().await,
-            }
+        let at = async |instant: Option<Instant>| match instant {
+            Some(instant) => tokio::time::sleep_until(instant.into()).await,
+            None => future::pending().await,
         };
+        let (overdue, look) = (at(self.deadline), at(self.supervisor.next_look()));
         tokio::select! {
             () = self.peer.bells.heard() => Happening::Rung,
             Some(ended) = self.ended.recv() => Happening::Ended(ended),
             signal = self.signals.next() => Happening::Signal(signal),
+            () = look => Happening::Look,
             () = overdue => Happening::Overdue,
         }
+    }
+
+    /// Sees to it that the service manager is told whether all are alive.
+    fn look(&mut self) {
+        self.supervisor.look(&self.sources.workers);
+        (0..self.sources.workers.len()).for_each(|index| self.peer.bells.ring(peer_id(index)));
     }
 
     /// Tells the core to stop, once.
@@ -452,6 +467,7 @@ impl Control {
         }
         self.deadline = Some(Instant::now() + self.drain + STOP_GRACE);
         self.crew = None;
+        self.supervisor.stopping();
         self.peer.batch.push(Event::Stop);
         self.exchange();
     }

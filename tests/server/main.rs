@@ -30,6 +30,8 @@ mod limits;
 mod regression;
 /// Rooms, names, commands and their words.
 mod small_talk;
+/// The service manager: ready, alive, stopping.
+mod supervisor;
 mod talk;
 /// The transcript.
 mod transcript;

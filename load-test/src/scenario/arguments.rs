@@ -89,6 +89,10 @@ pub(crate) struct RunOptions {
     /// Connections begun and not yet welcome [default: 128]
     #[arg(long, value_name = "N")]
     connections_in_flight: Option<u32>,
+    /// Until the last client is in its room [default: 120s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[serde(deserialize_with = "duration")]
+    connect_timeout: Option<Duration>,
     /// Threads that connect and receive; one more sends [default: 1]
     #[arg(long, value_name = "N")]
     threads: Option<usize>,
@@ -184,8 +188,8 @@ impl Words {
             connect: Connect {
                 rate: self.run.connect_rate.unwrap_or(plain.connect.rate),
                 in_flight: self.run.connections_in_flight.unwrap_or(plain.connect.in_flight),
+                timeout: self.run.connect_timeout.unwrap_or(plain.connect.timeout),
                 source: self.run.source,
-                ..plain.connect
             },
             threads: self.run.threads.unwrap_or(plain.threads),
             protocol: self.run.protocol.unwrap_or(plain.protocol),
@@ -240,6 +244,7 @@ impl RunOptions {
             warmup: self.warmup.or(base.warmup),
             connect_rate: self.connect_rate.or(base.connect_rate),
             connections_in_flight: self.connections_in_flight.or(base.connections_in_flight),
+            connect_timeout: self.connect_timeout.or(base.connect_timeout),
             threads: self.threads.or(base.threads),
             protocol: self.protocol.or(base.protocol),
             seed: self.seed.or(base.seed),
@@ -266,6 +271,8 @@ impl Scenario {
             "connections-in-flight",
             in_flight,
         ));
+        let timeout = duration_text(connect.timeout);
+        words.extend(unusual(connect.timeout == usual.timeout, "connect-timeout", timeout));
         words.extend(connect.source.map(|source| ("source", source.to_string())));
         words.extend(unusual(self.threads == plain.threads, "threads", self.threads.to_string()));
         let speaks_telnet = self.protocol == plain.protocol;
@@ -409,8 +416,8 @@ mod tests {
              --seed 1",
             "--name crowd --clients 20 --rooms 4 --room-skew zipf:1.5 --senders 5 \
              --rate 10:1s,20:1500ms --size 80-90:50%,100:50% --burst 3 --jitter true --warmup 0s \
-             --duration 2500ms --connect-rate 7 --connections-in-flight 9 --source 127.0.0.9 \
-             --threads 2 --protocol nats --seed 5 \
+             --duration 2500ms --connect-rate 7 --connections-in-flight 9 --connect-timeout 1s \
+             --source 127.0.0.9 --threads 2 --protocol nats --seed 5 \
              --group name=pair,clients=2,rooms=1,senders=2,rate=5,6,size=100 \
              --group clients=9,rooms=0,senders=0",
         ];
@@ -532,6 +539,7 @@ mod tests {
             ("warmup", duration_text(scenario.warmup)),
             ("connect-rate", scenario.connect.rate.to_string()),
             ("connections-in-flight", scenario.connect.in_flight.to_string()),
+            ("connect-timeout", duration_text(scenario.connect.timeout)),
             ("threads", scenario.threads.to_string()),
             ("seed", scenario.seed.to_string()),
         ];

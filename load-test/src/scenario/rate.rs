@@ -141,12 +141,7 @@ impl Timetable {
                 table.warmup_count = table.line_count;
             }
             if !table.add(start, lasts, lines_per_s) {
-                let needed = Duration::from_secs(1) * burst_of(burst) / lines_per_s;
-                let burst = if burst > 1 { format!(" --burst {burst}") } else { String::new() };
-                return Err(format!(
-                    "{lasts:?} is too short for a line at --rate {lines_per_s}{burst}: at least \
-                     {needed:?}, by a longer --duration or a higher --rate"
-                ));
+                return Err(too_short(lasts, lines_per_s, burst));
             }
             start += lasts;
         }
@@ -182,8 +177,15 @@ impl Timetable {
     }
 }
 
-fn burst_of(burst: u64) -> u32 {
-    u32::try_from(burst).expect("it came from 32 bits")
+fn too_short(lasts: Duration, lines_per_s: u32, burst: u64) -> String {
+    let needed_ms = (burst * 1000).div_ceil(u64::from(lines_per_s));
+    let needed = duration_text(Duration::from_millis(needed_ms));
+    let burst = if burst > 1 { format!(" --burst {burst}") } else { String::new() };
+    let lasts = duration_text(lasts);
+    format!(
+        "{lasts} is too short for a line at --rate {lines_per_s}{burst}: at least {needed}, by a \
+         longer --duration or a higher --rate"
+    )
 }
 
 #[cfg(test)]

@@ -153,6 +153,7 @@ fn assemble(
             ..load_test::Totals::default()
         },
         closed_reasons: Vec::new(),
+        churn: None,
         faults: Vec::new(),
         latency_us: percentiles(all),
         latency_uncorrected_us: percentiles(uncorrected),

@@ -4,7 +4,7 @@
 //! clock being that of the machine.
 //!
 //! ```text
-//! parent                        worker                      on its standard input and output
+//! parent                        child                       on its standard input and output
 //!   order: the scenario, its part ▶
 //!                               ◀ ready                     when its clients are where they belong
 //!   the instant of the start ▶
@@ -17,7 +17,7 @@ use crate::children::{Offspring, Orders};
 use crate::clock::{self, duration_ns, now_ns, sleep_until};
 use crate::found::Found;
 use crate::limits::{
-    DESCRIPTORS_SPARE, THREADS_MAX, WORKERS_LINES_MAX, WORKERS_MAX, WORKERS_START_DELAY,
+    DESCRIPTORS_SPARE, PROCESSES_LINES_MAX, PROCESSES_MAX, PROCESSES_START_DELAY, THREADS_MAX,
 };
 use crate::machine::{Others, machine};
 use crate::outcome::Findings;
@@ -37,10 +37,10 @@ use std::process::{ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::Arc;
 use std::sync::mpsc::channel;
 
-/// The command that a worker is.
-const COMMAND: &str = "worker";
+/// The command that such a process executes.
+const COMMAND: &str = "share";
 
-/// What a worker is to do.
+/// What one of them is to do.
 #[derive(Serialize, Deserialize)]
 struct Order {
     scenario: Scenario,
@@ -56,7 +56,7 @@ pub(crate) fn needed(scenario: &Scenario) -> u32 {
     u32::try_from(clients.div_ceil(each)).unwrap_or(u32::MAX).max(1)
 }
 
-/// Starts the workers, measures, and ends them.
+/// Starts the processes, measures, and ends them.
 pub(crate) fn run(
     scenario: Scenario,
     target: SocketAddr,
@@ -69,20 +69,20 @@ pub(crate) fn run(
     let begun_ns = now_ns();
     let start = |index| {
         let part = Part { index, of: processes };
-        Worker::start(&Order { scenario: scenario.clone(), target, part })
+        Process::start(&Order { scenario: scenario.clone(), target, part })
     };
-    let mut workers = (0..processes).map(start).collect::<Result<Vec<_>, _>>()?;
-    for (ready, worker) in (1..).zip(&mut workers) {
-        worker.await_ready()?;
+    let mut children = (0..processes).map(start).collect::<Result<Vec<_>, _>>()?;
+    for (ready, child) in (1..).zip(&mut children) {
+        child.await_ready()?;
         let clients = u64::from(plan.client_count);
         progress.connecting(clients * ready / u64::from(processes), clients);
     }
     let connect_total_ns = now_ns() - begun_ns;
 
     let mut machine = machine(watch)?;
-    let start_ns = now_ns() + duration_ns(WORKERS_START_DELAY);
+    let start_ns = now_ns() + duration_ns(PROCESSES_START_DELAY);
     let begin_ns = start_ns + duration_ns(plan.scenario.warmup);
-    workers.iter_mut().try_for_each(|worker| worker.tell(&start_ns))?;
+    children.iter_mut().try_for_each(|child| child.tell(&start_ns))?;
     let timeline = Arc::new(Timeline::new(plan.scenario.duration));
     timeline.begin(begin_ns);
     let progress = Arc::new(progress);
@@ -98,8 +98,8 @@ pub(crate) fn run(
         threads::start("look".into(), look)?
     };
     let mut found: Option<Found> = None;
-    for (number, worker) in (1..).zip(&mut workers) {
-        let one = worker.found()?.of_process(number);
+    for (number, child) in (1..).zip(&mut children) {
+        let one = child.found()?.of_process(number);
         match &mut found {
             None => found = Some(one),
             Some(found) => found.add(one),
@@ -108,13 +108,13 @@ pub(crate) fn run(
     drop(looking_over);
     let looks = looking.join().map_err(|_| Failure::Run("the looking thread failed".into()))?.0;
     progress.end();
-    let mut found = found.ok_or_else(|| Failure::Run("there are no workers".into()))?;
+    let mut found = found.ok_or_else(|| Failure::Run("there are no processes to ask".into()))?;
     found.connect_total_ns = connect_total_ns;
-    // To the other processes that were counted, workers belong as long as they run.
-    let workers_ns = found.cpu_ns();
+    // The kernel counts children as ours only when they have ended.
+    let children_ns = found.cpu_ns();
     found.look_with(looks);
     let server_ns = found.server_usage().map_or(0, |usage| usage.cpu_ns());
-    machine.others_cores = Some(others.cores(server_ns + workers_ns)?);
+    machine.others_cores = Some(others.cores(server_ns + children_ns)?);
     found.set_spans(&plan);
     let findings =
         Findings { plan: &plan, target, machine, started_at, begin_ns, watch, found: &found };
@@ -122,10 +122,10 @@ pub(crate) fn run(
 }
 
 fn check(plan: &Plan, processes: u32) -> Result<(), Failure> {
-    if processes > WORKERS_MAX || processes > plan.client_count {
+    if processes > PROCESSES_MAX || processes > plan.client_count {
         return Err(usage(format!(
-            "{} clients would take {processes} processes, and there are {WORKERS_MAX} at most, \
-             each with a client: raise the limit of descriptors (ulimit -Hn), or fewer --clients",
+            "{} clients would take {processes} processes, and there are {PROCESSES_MAX} at most, \
+             each with a client: a higher limit of descriptors (ulimit -n), or fewer --clients",
             plan.client_count
         )));
     }
@@ -136,32 +136,32 @@ fn check(plan: &Plan, processes: u32) -> Result<(), Failure> {
              {THREADS_MAX}: fewer --threads"
         )));
     }
-    if plan.line_count > WORKERS_LINES_MAX {
+    if plan.line_count > PROCESSES_LINES_MAX {
         return Err(usage(format!(
-            "{} lines are more than {processes} processes can compare, {WORKERS_LINES_MAX}: fewer \
+            "{} lines are more than {processes} processes can compare, {PROCESSES_LINES_MAX}: fewer \
              lines or clients",
             plan.line_count
         )));
     }
     if plan.movers().next().is_some() {
         return Err(usage(format!(
-            "clients that leave and return have to be in one process, and {} are more than one \
-             has descriptors for: no --churn, or fewer --clients",
+            "clients that leave and return have to be in one process, and {} would be in \
+             {processes}: no --churn, a higher limit of descriptors (ulimit -n), or fewer --clients",
             plan.client_count
         )));
     }
     Ok(())
 }
 
-/// A worker, as its parent has it; it is ended when dropped.
-struct Worker {
+/// One of them, as its parent has it; it is ended when dropped.
+struct Process {
     /// Before the input, so that it is ended rather than left to itself.
     _child: Offspring,
     input: ChildStdin,
     output: BufReader<ChildStdout>,
 }
 
-impl Worker {
+impl Process {
     fn start(order: &Order) -> Result<Self, Failure> {
         let program = std::env::current_exe().map_err(|error| failed("our own path", &error))?;
         let mut command = Command::new(program);
@@ -169,39 +169,40 @@ impl Worker {
         let mut child = Offspring::start(&mut command)?;
         let input = child.child.stdin.take().expect("it was asked for");
         let output = BufReader::new(child.child.stdout.take().expect("it was asked for"));
-        let mut worker = Self { _child: child, input, output };
-        worker.tell(order)?;
-        Ok(worker)
+        let mut process = Self { _child: child, input, output };
+        process.tell(order)?;
+        Ok(process)
     }
 
     fn tell(&mut self, what: &impl Serialize) -> Result<(), Failure> {
         let mut line = serde_json::to_vec(what).map_err(|error| failed("JSON", &error))?;
         line.push(b'\n');
-        self.input.write_all(&line).map_err(|error| failed("a worker has gone", &error))
+        self.input.write_all(&line).map_err(|error| failed("a process of ours has gone", &error))
     }
 
-    /// The worker bounds the time itself.
+    /// It bounds the time itself.
     fn await_ready(&mut self) -> Result<(), Failure> {
         match self.next_line()?.as_str() {
             "ready\n" => Ok(()),
-            _ => Err(Failure::Run("a worker could not connect all its clients".into())),
+            _ => Err(Failure::Run("one of the processes could not connect all its clients".into())),
         }
     }
 
     fn found(&mut self) -> Result<Found, Failure> {
         let line = self.next_line()?;
-        serde_json::from_str(&line).map_err(|error| failed("what a worker found", &error))
+        serde_json::from_str(&line)
+            .map_err(|error| failed("what one of the processes found", &error))
     }
 
     fn next_line(&mut self) -> Result<String, Failure> {
         let mut line = String::new();
         let read = self.output.read_line(&mut line);
-        read.map_err(|error| failed("listening to a worker", &error))?;
+        read.map_err(|error| failed("listening to one of the processes", &error))?;
         Ok(line)
     }
 }
 
-/// The worker itself.
+/// What one of them does.
 pub(crate) fn work() -> Result<(), Failure> {
     let orders = Orders::new();
     let order: Order = parse(&orders.next()?)?;

@@ -1,0 +1,193 @@
+//! What cannot be done is told at once, in one line that says what to change; nothing hangs and no
+//! server that was started stays. All through the program itself.
+
+use std::io::Read;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+const PROGRAM: &str = env!("CARGO_BIN_EXE_load-test");
+/// A run that has not ended by then hangs.
+const DEADLINE: Duration = Duration::from_secs(60);
+const LOOK_INTERVAL: Duration = Duration::from_millis(5);
+
+/// The exit code and what was told on the standard error.
+fn run(command: &mut Command) -> (i32, String) {
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it starts");
+    let mut stderr = child.stderr.take().expect("it was asked for");
+    let told = std::thread::spawn(move || {
+        let mut told = String::new();
+        stderr.read_to_string(&mut told).map(|_| told)
+    });
+    let end = Instant::now() + DEADLINE;
+    let status = loop {
+        if let Some(status) = child.try_wait().expect("it is ours") {
+            break status;
+        }
+        if Instant::now() > end {
+            child.kill().expect("it runs");
+            child.wait().expect("it was ended");
+            panic!("{command:?} hangs");
+        }
+        std::thread::sleep(LOOK_INTERVAL);
+    };
+    let told = told.join().expect("it reads").expect("UTF-8");
+    (status.code().unwrap_or(-1), told)
+}
+
+fn load_test(words: &str) -> (i32, String) {
+    run(Command::new(PROGRAM).args(words.split_whitespace()))
+}
+
+fn check(rows: &[(&str, i32, &str)]) {
+    for (words, code, expected) in rows {
+        let (exit, told) = load_test(words);
+        assert_eq!(exit, *code, "{words}: {told}");
+        assert!(told.contains(expected), "{words}: {told}");
+        assert!(!told.contains("panicked"), "{words}: {told}");
+        // Progress may stand above it; what clap says has its usage below.
+        let last = told.lines().last().unwrap_or_default();
+        let in_a_line = last.starts_with("load-test: ") && last.contains(expected);
+        assert!(in_a_line || told.starts_with("error: "), "{words}: {told}");
+    }
+}
+
+#[test]
+fn impossible_loads_are_refused() {
+    check(&[
+        ("--clients 0", 2, "--clients must be at least 1"),
+        ("--clients 1", 2, "more --clients"),
+        ("--clients 5 --senders 6", 2, "6 senders of 5 clients: fewer --senders or more --clients"),
+        ("--clients 5 --rooms 6", 2, "6 rooms for 5 clients: fewer --rooms or more --clients"),
+        ("--clients 5 --rooms 5", 2, "fewer --rooms"),
+        ("--clients 1000001", 2, "--clients 1000000 at most"),
+        ("--clients 100000 --senders 100000 --rate 1", 2, "fewer --senders or more --rooms"),
+        ("--clients -1", 2, "'-1'"),
+        ("--room-skew zipf:1", 2, "--room-skew needs at least --rooms 2"),
+        ("--room-skew pareto", 2, "neither uniform nor zipf:S"),
+        ("--rate 0", 2, "--rate 0 sends nothing: at least 1 line a second, or --senders 0"),
+        ("--rate 10,0", 2, "--rate 10,0 sends nothing"),
+        ("--rate 1.5", 2, "is no rate"),
+        ("--rate 10:2s,20:2s --duration 5s", 2, "leave one out"),
+        ("--rate 10000000 --duration 5m", 2, "lower --rate or --duration"),
+        ("--size 67", 2, "--size 67: a line has 68 (its header) to 1024 bytes"),
+        ("--size 100-1025", 2, "--size 100-1025: a line has 68"),
+        ("--size 100:50%,200:40%", 2, "the shares make 90 %, not 100"),
+        ("--burst 0", 2, "--burst must be 1 to "),
+        ("--burst 100", 2, "5s is too short for a line at --rate 10 --burst 100: at least 10s"),
+        ("--duration 0s", 2, "0s is too short for a line at --rate 10: at least 100ms"),
+        ("--duration 50ms", 2, "50ms is too short for a line at --rate 10: at least 100ms"),
+        ("--duration 5", 2, "the unit is ms, s or m"),
+        ("--duration 2000m", 2, "at most a day"),
+        ("--threads 0", 2, "--threads must be 1 to 64"),
+        ("--connections-in-flight 0", 2, "--connections-in-flight must be at least 1"),
+        ("--connect-timeout 0s", 2, "--connect-timeout must be more than nothing"),
+        ("--rooms 0 --group rooms=0", 2, "only one group can stay in the lobby"),
+        ("--group clients=5,senders=6", 2, "group group 2: 6 senders of 5 clients"),
+        ("--group people=5", 2, "unexpected argument '--people' found"),
+        ("--preset nowhere", 2, "load-test list"),
+        ("--preset flood --clients 5", 2, "10 senders of 5 clients"),
+        ("--preset flood --scenario x.toml", 2, "cannot be used with"),
+        ("--scenario /nowhere/x.toml", 2, "/nowhere/x.toml: No such file"),
+        ("--scenario Cargo.toml", 2, "unknown field `"),
+    ]);
+}
+
+#[test]
+fn impossible_servers_and_outputs_are_refused() {
+    check(&[
+        ("--target 127.0.0.1", 2, "it has no port: write it as HOST:PORT"),
+        ("--target 127.0.0.1:0", 2, "nothing can listen at port 0"),
+        ("--target 127.0.0.1:1 --workers 2", 2, "cannot be used with"),
+        ("--target 127.0.0.1:1 --server-pid 4294967295", 2, "--server-pid 4294967295: "),
+        ("--server /nowhere/chatd", 2, "--server /nowhere/chatd: there is no such file"),
+        ("--server /bin/true", 1, "/bin/true left before it listened: nothing"),
+        ("--workers 0", 2, "'--workers <N>'"),
+        ("--target 127.0.0.1:1 --pin 1000", 2, "binding to the cores [1000]"),
+        ("--json /nowhere/x.json", 2, "/nowhere/x.json: No such file"),
+        ("--html /nowhere/x.html", 2, "/nowhere/x.html: No such file"),
+        ("--json /", 2, "/: Is a directory"),
+        ("--slo p99=5", 2, "p99 is a time"),
+        ("frobnicate", 2, "frobnicate"),
+    ]);
+}
+
+/// Serves each connection with `serve`, on threads that end with the test.
+fn listen(serve: fn(TcpStream)) -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let addr = listener.local_addr().expect("bound");
+    std::thread::spawn(move || {
+        for stream in listener.incoming().map_while(Result::ok) {
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    addr
+}
+
+/// Says nothing, and stays until the client goes.
+fn is_silent(mut stream: TcpStream) {
+    let _gone = std::io::copy(&mut stream, &mut std::io::sink());
+}
+
+/// An address at which nobody listens.
+fn nobody() -> SocketAddr {
+    listen_and_close().expect("a free port")
+}
+
+fn listen_and_close() -> std::io::Result<SocketAddr> {
+    TcpListener::bind("127.0.0.1:0")?.local_addr()
+}
+
+#[test]
+fn a_target_that_lets_nobody_in_is_told() {
+    let silent = listen(is_silent);
+    check(&[
+        (&format!("--target {} --clients 3", nobody()), 1, "Connection refused"),
+        (
+            &format!("--target {silent} --clients 3 --connect-timeout 200ms"),
+            1,
+            "only 0 of 3 clients were welcomed in time",
+        ),
+    ]);
+}
+
+#[test]
+fn too_few_descriptors_are_told() {
+    let mut command = Command::new("sh");
+    command.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\"", PROGRAM]);
+    command.args(["--clients", "2000", "--target", &nobody().to_string()]);
+    let (exit, told) = run(&mut command);
+    assert_eq!(exit, 2, "{told}");
+    assert!(told.contains("ulimit -n"), "{told}");
+}
+
+/// Runs with a server that claims to listen at `addr`; tells whether that is gone afterwards, too.
+fn with_pretender(addr: SocketAddr, words: &str) -> (i32, String, bool) {
+    let name = format!("load-test-{}-{}", std::process::id(), addr.port());
+    let pid_file = std::env::temp_dir().join(name);
+    let mut command = Command::new(PROGRAM);
+    command.args(["--server", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pretender.sh")]);
+    command.args(words.split_whitespace());
+    command.env("ADDR", addr.to_string()).env("PID_FILE", &pid_file);
+    let (exit, told) = run(&mut command);
+    let pid = std::fs::read_to_string(&pid_file).expect("it was started");
+    std::fs::remove_file(&pid_file).expect("it was written");
+    (exit, told, !Path::new("/proc").join(pid.trim()).exists())
+}
+
+#[test]
+fn a_server_that_was_started_is_stopped_when_the_run_fails() {
+    let rows = [
+        ("--clients 3", 1, "Connection refused"),
+        // What comes after its start is impossible.
+        ("--clients 3 --pin 1000", 2, "binding to the cores [1000]"),
+    ];
+    for (words, code, expected) in rows {
+        let (exit, told, gone) = with_pretender(nobody(), words);
+        assert_eq!(exit, code, "{words}: {told}");
+        assert!(told.contains(expected), "{words}: {told}");
+        assert!(gone, "{words}");
+    }
+}

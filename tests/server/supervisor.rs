@@ -1,0 +1,59 @@
+//! What a service manager is told, through a socket that the tests listen on.
+
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixDatagram};
+
+use crate::harness::{PATIENCE, Server, chatd, run};
+
+/// Listens under an abstract name, and returns it as the environment has it.
+fn manager() -> (UnixDatagram, String) {
+    let name = format!("chatd-test-{}-{:?}", std::process::id(), std::thread::current().id());
+    let addr = SocketAddr::from_abstract_name(&name).expect("a short name");
+    let socket = UnixDatagram::bind_addr(&addr).expect("nobody has it");
+    socket.set_read_timeout(Some(PATIENCE)).expect("an option");
+    (socket, format!("@{name}"))
+}
+
+fn told(manager: &UnixDatagram) -> String {
+    let mut text = [0; 64];
+    let len = manager.recv(&mut text).expect("it is told in time");
+    String::from_utf8_lossy(&text[..len]).into_owned()
+}
+
+#[test]
+fn the_service_manager_is_told_how_it_is() {
+    let (manager, name) = manager();
+    let mut command = chatd();
+    command.args(["--workers", "2"]).env("NOTIFY_SOCKET", name).env("WATCHDOG_USEC", "100000");
+    let server = Server::spawn(&mut command);
+    assert_eq!(told(&manager), "READY=1");
+    for _ in 0..3 {
+        assert_eq!(told(&manager), "WATCHDOG=1");
+    }
+    let ended = server.stop();
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    let mut last = told(&manager);
+    while last == "WATCHDOG=1" {
+        last = told(&manager);
+    }
+    assert_eq!(last, "STOPPING=1");
+}
+
+#[test]
+fn a_watchdog_for_another_process_is_left_alone() {
+    let (manager, name) = manager();
+    let mut command = chatd();
+    command.env("NOTIFY_SOCKET", name).env("WATCHDOG_USEC", "1000").env("WATCHDOG_PID", "1");
+    let server = Server::spawn(&mut command);
+    assert_eq!(told(&manager), "READY=1");
+    server.stop();
+    assert_eq!(told(&manager), "STOPPING=1");
+}
+
+#[test]
+fn a_service_manager_who_is_not_there_is_named() {
+    let ended = run(chatd().args(["--listen", "127.0.0.1:0"]).env("NOTIFY_SOCKET", "/nowhere"));
+    let stderr = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(71), "{stderr}");
+    assert_eq!(stderr, "NOTIFY_SOCKET /nowhere: No such file or directory (os error 2)\n");
+}
