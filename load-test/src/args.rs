@@ -6,7 +6,8 @@ use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
 use crate::{
-    Failure, Progress, Report, Session, Slo, Verdict, bench, failed, processes, run_showing, slo,
+    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, processes,
+    run_showing, slo,
 };
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
@@ -32,6 +33,8 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
+    /// Puts two runs side by side, and tells whether the second is worse than chance explains
+    Compare(compare::CompareArguments),
     /// Names the presets, what each is for and what it stands for
     List,
     /// Has a part of the clients of another process, which tells it what to do
@@ -87,6 +90,7 @@ impl Arguments {
         children::end_on_signals()?;
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {
                 outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)

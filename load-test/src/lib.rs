@@ -16,6 +16,7 @@ mod audit;
 mod bench;
 mod children;
 mod clock;
+mod compare;
 mod found;
 mod hdr;
 pub mod html;

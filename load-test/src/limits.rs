@@ -64,6 +64,8 @@ pub(crate) const LAG_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const LAG_READ_MIN: u32 = 64;
 /// How long a member that has left stays away: long enough for lines that it must not get.
 pub(crate) const AWAY: Duration = Duration::from_millis(200);
+/// How often a second a member may leave: it stays away for `AWAY`, and needs its time to return.
+pub(crate) const MOVES_MAX: u32 = 2;
 /// How long the sending thread sleeps before it looks whether anybody is left to send to.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
@@ -139,6 +141,14 @@ pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const PROCESSES_MAX: u32 = 64;
 /// Between the order to start and the first line, where processes have to read it first.
 pub(crate) const PROCESSES_START_DELAY: Duration = Duration::from_millis(200);
-/// Lines of a run that processes share: each tells of each line when its first and last receiver had
-/// it, in about 40 bytes.
+/// Lines of a run that processes share: each tells of each line when its first and last receiver
+/// had it, in about 40 bytes.
 pub(crate) const PROCESSES_LINES_MAX: u64 = 1 << 20;
+
+/// Seconds of each run that a comparison needs: with fewer, neighbours cannot be told from chance.
+pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
+/// As how many independent seconds they must count at least. A t distribution of fewer degrees of
+/// freedom tells nothing apart that is worth it.
+pub(crate) const COMPARE_INDEPENDENT_MIN: f64 = 4.0;
+/// How likely a comparison may fail a run that is no worse, all its tests together.
+pub(crate) const COMPARE_LEVEL: f64 = 0.05;

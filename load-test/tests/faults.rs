@@ -6,8 +6,10 @@ mod faulty;
 use faulty::{FAULTS, Fault, GOODBYE, start};
 use load_test::report::ClosedReason;
 use load_test::{Group, Protocol, Report, Scenario, Totals, Verdict};
-use std::io::Write;
+use std::io::{Write, read_to_string};
 use std::net::TcpListener;
+use std::process::{Command, Stdio};
+use std::sync::mpsc::channel;
 use std::time::Duration;
 
 /// 40 clients, 4 of them senders, 200 lines/s for 1 s after a warm-up of a tenth of that.
@@ -113,6 +115,39 @@ fn a_delay_is_no_fault_and_all_of_it_shows() {
     }
 }
 
+/// Far longer than anything here takes, on the busiest machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+#[test]
+fn a_stall_shows_where_lines_are_due_and_hides_where_they_are_written() {
+    let time = Duration::from_secs(2);
+    let group = Group {
+        clients: 2,
+        senders: 1,
+        rate: 10_000.into(),
+        size: 1000.into(),
+        ..Group::default()
+    };
+    let scenario = Scenario {
+        groups: vec![group],
+        warmup: Duration::ZERO,
+        duration: Duration::from_secs(5),
+        grace: PATIENCE,
+        ..Scenario::default()
+    };
+    let report = load_test::run(scenario, start(Fault::Pause { at: 10_000, time }), None);
+    let report = report.expect("it runs");
+    assert_well(&report);
+    // Two in five lines were due in the stall. Less than one in a thousand was on its way when it
+    // began: what the buffers hold; all others were written after it.
+    let stall_us = time.as_micros() as f64;
+    let (corrected, uncorrected) = (report.latency_us, report.latency_uncorrected_us);
+    assert!(report.generator.sends_deferred > 0, "{report}");
+    assert!(corrected.p999 >= stall_us * 0.9, "{report}");
+    assert!(uncorrected.max >= stall_us, "{report}");
+    assert!(uncorrected.p999 < corrected.p999 / 2.0, "{report}");
+}
+
 #[test]
 fn a_client_that_the_server_closes_is_counted_and_not_waited_for() {
     let mut scenario = scenario(1, 1);
@@ -205,6 +240,31 @@ fn slow_readers_that_are_closed_are_no_fault_and_have_their_reason() {
     let [reason] = &report.closed_reasons[..] else { panic!("{:?}", report.closed_reasons) };
     assert_eq!(reason.reason, format!("{GOODBYE} (slow reader)"));
     assert_eq!(reason.count, 1);
+}
+
+#[test]
+fn a_server_that_dies_ends_the_run_at_once() {
+    let target = start(Fault::Die { at: 100 }).to_string();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load-test"));
+    // An hour: only an early end lets this test end.
+    let words = "--clients 40 --senders 4 --rate 200 --duration 3600s --json - --target";
+    command.args(words.split(' ')).arg(target).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("it is built");
+    let stdout = child.stdout.take().expect("it was asked for");
+    let (sender, ended) = channel();
+    std::thread::spawn(move || sender.send(read_to_string(stdout)));
+    let report = ended.recv_timeout(PATIENCE);
+    if report.is_err() {
+        child.kill().expect("it is ours");
+    }
+    let status = child.wait().expect("it is ours");
+    let report = report.expect("it ends at once").expect("text");
+    let report: Report = serde_json::from_str(&report).expect("a report");
+    assert_eq!(status.code(), Some(1), "{report}");
+    assert_eq!(report.verdict, Verdict::Fail, "{report}");
+    assert_eq!(report.audit.closed, 40, "{report}");
+    assert_eq!(report.closed_reasons.iter().map(|row| row.count).sum::<u64>(), 40, "{report}");
+    assert!(report.audit.lost > 0 && report.generator.unsent > 0, "{report}");
 }
 
 #[test]

@@ -2,10 +2,12 @@
 //! makes one kind of mistake on purpose, exactly as often as it says. Its threads end with the
 //! test.
 
+use socket2::{Domain, Socket, Type};
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::{Duration, Instant};
 
 /// What it does wrong.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -26,6 +28,8 @@ pub(crate) enum Fault {
         at: usize,
         time: Duration,
     },
+    /// Every line comes so long after it was said.
+    Late(Duration),
     /// Says goodbye to the member that gets delivery `CLOSE_AT` and closes its connection.
     Close,
     /// The same, to the last who came, with the first line.
@@ -42,19 +46,22 @@ pub(crate) enum Fault {
     Stumble,
 }
 
-pub(crate) const FAULT_EVERY: usize = 500;
 pub(crate) const FAULTS: usize = 16;
-pub(crate) const CLOSE_AT: usize = 300;
+const FAULT_EVERY: usize = 500;
+const CLOSE_AT: usize = 300;
 pub(crate) const GOODBYE: &str = "I do not like you. Goodbye";
 
-/// What a reading thread of the server holds at most, so that a pause is felt by who sends.
+/// What a reading thread of the server holds at most, and the kernel for it, in bytes.
 const READ_LEN: usize = 1024;
+const RECV_BUFFER: usize = 4096;
 
 struct Server {
     fault: Fault,
     members: Vec<Member>,
     delivery_count: usize,
     line_count: usize,
+    /// Lines to be said later, and when.
+    late: VecDeque<(Instant, SocketAddr, Vec<u8>)>,
 }
 
 struct Member {
@@ -75,12 +82,23 @@ enum Event {
 }
 
 pub(crate) fn start(fault: Fault) -> SocketAddr {
-    let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a descriptor is left");
+    // What a paused server has not read waits with who sent it.
+    socket.set_recv_buffer_size(RECV_BUFFER).expect("a socket");
+    socket.bind(&SocketAddr::from(([127, 0, 0, 1], 0)).into()).expect("a free port");
+    socket.listen(128).expect("bound");
+    let listener = TcpListener::from(socket);
     let addr = listener.local_addr().expect("bound");
     // Nothing waits between the threads: who does not read does not let others read for it.
     let (sender, events) = sync_channel(0);
     std::thread::spawn(move || accept(&listener, &sender));
-    let server = Server { fault, members: Vec::new(), delivery_count: 0, line_count: 0 };
+    let server = Server {
+        fault,
+        members: Vec::new(),
+        delivery_count: 0,
+        line_count: 0,
+        late: VecDeque::new(),
+    };
     std::thread::spawn(move || server.serve(&events));
     addr
 }
@@ -106,7 +124,7 @@ fn accept(listener: &TcpListener, events: &SyncSender<Event>) {
 
 impl Server {
     fn serve(mut self, events: &Receiver<Event>) {
-        for event in events {
+        while let Some(event) = self.next(events) {
             match event {
                 Event::Came(mut stream, addr) => {
                     let welcome = b"You're connected to the chatd chatserver\r\n";
@@ -128,12 +146,29 @@ impl Server {
                     } else if text == b"/leave" {
                         let clings = self.fault == Fault::Cling;
                         self.member(author).leave(clings);
+                    } else if let Fault::Late(time) = self.fault {
+                        self.late.push_back((Instant::now() + time, author, text.to_vec()));
                     } else if !self.say(author, text) {
                         return;
                     }
                 }
             }
         }
+    }
+
+    /// Waits for something to happen, and says in the meantime what is due.
+    fn next(&mut self, events: &Receiver<Event>) -> Option<Event> {
+        while let Some((at, author, text)) = self.late.front() {
+            match events.recv_timeout(at.saturating_duration_since(Instant::now())) {
+                Err(RecvTimeoutError::Timeout) => {
+                    let (author, text) = (*author, text.clone());
+                    self.late.pop_front();
+                    self.say(author, &text);
+                }
+                event => return event.ok(),
+            }
+        }
+        events.recv().ok()
     }
 
     fn member(&mut self, addr: SocketAddr) -> &mut Member {
