@@ -6,7 +6,7 @@ use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
 use crate::{
-    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, processes,
+    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, peers, processes,
     run_showing, slo,
 };
 use clap::{Args, Parser, Subcommand};
@@ -33,6 +33,8 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
+    /// Compares chatd with the floor and with IRC servers, NATS, Redis and Mosquitto, if installed
+    Peers(peers::PeersArguments),
     /// Puts two runs side by side, and tells whether the second is worse than chance explains
     Compare(compare::CompareArguments),
     /// Names the presets, what each is for and what it stands for
@@ -90,6 +92,7 @@ impl Arguments {
         children::end_on_signals()?;
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            Some(Command::Peers(arguments)) => peers::execute(&arguments).map(ExitCode::from),
             Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {

@@ -3,9 +3,9 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
-//!                    │         └──▶ stats ─▶ report
-//!                    └──▶ options, server              processes and their figures in /proc
+//! main ─▶ args ─▶ bench, peers ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit
+//!                    │                └──▶ stats ─▶ report              these four are pure
+//!                    └──▶ options, server                processes and their figures in /proc
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -26,6 +26,7 @@ mod machine;
 mod options;
 mod outcome;
 mod outputs;
+mod peers;
 mod processes;
 mod progress;
 mod protocol;

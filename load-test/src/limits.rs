@@ -145,6 +145,12 @@ pub(crate) const PROCESSES_START_DELAY: Duration = Duration::from_millis(200);
 /// had it, in about 40 bytes.
 pub(crate) const PROCESSES_LINES_MAX: u64 = 1 << 20;
 
+/// Where other servers are made to listen: below the ports that Linux gives to connections, so that
+/// none of those takes one first.
+pub(crate) const PEER_PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// What other servers may keep for one client that is behind, in bytes: more than any run sends.
+pub(crate) const PEER_QUEUE_BYTES: u64 = 1 << 30;
+
 /// Seconds of each run that a comparison needs: with fewer, neighbours cannot be told from chance.
 pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
 /// As how many independent seconds they must count at least. A t distribution of fewer degrees of
