@@ -270,7 +270,8 @@ mod tests {
     #[test]
     fn every_option_has_one_name_in_both_places() {
         let words = "--listen 127.0.0.1:1 --listen telnet://[::1]:2 --workers 3 --admin 127.0.0.1:4 \
-             --transcript - --room one --room two --motd /dev/null --history-lines 14 --max-clients 5 --slow skip \
+             --transcript - --room one --room two --motd /dev/null --history-lines 14 \
+             --max-clients 5 --slow skip \
              --pace 6 --drain 7 --log-level debug --address-clients 8 --address-rate 9 \
              --line-burst 11 --line-rate 12 --behind-bytes 20000 --behind-age 13 \
              --unread-bytes 5000 --user nobody --unconfined ring";
