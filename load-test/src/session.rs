@@ -27,6 +27,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
+/// How a thread reads what comes to its clients.
+type Reading = fn(Receiver) -> Result<Received, Failure>;
+
 /// All clients connected and welcome.
 pub struct Session {
     progress: Arc<Progress>,
@@ -109,12 +112,26 @@ impl Session {
         target: SocketAddr,
         progress: Progress,
     ) -> Result<Self, Failure> {
+        Self::connect_to_read(scenario, target, progress, Receiver::receive_all)
+    }
+
+    /// The same, to throw away all that comes: only what that costs is to be known.
+    pub(crate) fn connect_plain(scenario: Scenario, target: SocketAddr) -> Result<Self, Failure> {
+        Self::connect_to_read(scenario, target, Progress::silent(), Receiver::throw_away_all)
+    }
+
+    fn connect_to_read(
+        scenario: Scenario,
+        target: SocketAddr,
+        progress: Progress,
+        read: Reading,
+    ) -> Result<Self, Failure> {
         let plan = Plan::new(scenario)?;
         raise_descriptor_limit(u64::from(plan.client_count))?;
         let begun_ns = now_ns();
         let mut session = Self::start(plan, target, progress)?;
         let (ready_sender, ready) = channel();
-        session.spawn(target, &ready_sender)?;
+        session.spawn(target, &ready_sender, read)?;
         drop(ready_sender);
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
@@ -239,6 +256,7 @@ impl Session {
         &mut self,
         target: SocketAddr,
         ready: &Sender<Result<Ready, Failure>>,
+        read: Reading,
     ) -> Result<(), Failure> {
         let threads = self.plan.scenario.threads;
         let mut polls = Vec::with_capacity(threads);
@@ -259,7 +277,7 @@ impl Session {
                 // Nobody listens any more once another thread has failed.
                 drop(ready.send(outcome));
                 drop(ready);
-                if connected { receiver.receive_all() } else { Err(Failure::Run(String::new())) }
+                if connected { read(receiver) } else { Err(Failure::Run(String::new())) }
             };
             self.threads.push(threads::start(format!("{RECEIVER_NAME}-{thread}"), receiving)?);
         }

@@ -1,6 +1,6 @@
 //! The report as harnesses read it: every key is in REPORT.md, and every key there is in a report.
 
-use load_test::report::{ClosedReason, FaultRow, Report, SloRow};
+use load_test::report::{Churn, ClosedReason, FaultRow, Report, SloRow};
 use load_test::server::{Server, Watch};
 use load_test::{Group, Protocol, Scenario};
 use serde_json::Value;
@@ -35,6 +35,7 @@ fn report() -> Report {
     report.slo = vec![SloRow::default()];
     report.closed_reasons = vec![ClosedReason { reason: "quit".into(), count: 1 }];
     report.faults = vec![FaultRow::default()];
+    report.churn = Some(Churn::default());
     report
 }
 
@@ -62,7 +63,7 @@ fn every_key_is_documented_and_every_documented_key_is_there() {
     let mut found = BTreeSet::new();
     paths(&report, "", &mut found);
     // Said of the whole object.
-    found.insert("server".into());
+    found.extend(["churn", "server"].map(String::from));
     let rows = DOCUMENTATION.lines().filter_map(|line| line.strip_prefix("| `"));
     let documented: BTreeSet<_> =
         rows.filter_map(|row| Some(row.split_once('`')?.0.to_owned())).collect();
