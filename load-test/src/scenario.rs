@@ -1,5 +1,6 @@
-//! What is sent and what must come back: pure, and the same for the same parameters and seed. A
-//! scenario is a list of groups of clients, each with its rooms, senders and rate.
+//! What is sent and what must come back: pure, and the same for the same parameters and seed; only
+//! reading options from a file is not. A scenario is a list of groups of clients, each with its
+//! rooms, senders and rate.
 //!
 //! Client `j` of a group is in its room `j % rooms`, unless rooms are skewed; its first `senders`
 //! clients are the senders, who take turns. Line `i` is due at `i / rate` after the start, or with
