@@ -34,8 +34,8 @@ fn report() -> Report {
     report.void_reasons = vec!["late".into()];
     report.slo = vec![SloRow::default()];
     report.closed_reasons = vec![ClosedReason { reason: "quit".into(), count: 1 }];
-    report.faults = vec![FaultRow::default()];
     report.churn = Some(Churn::default());
+    report.faults = vec![FaultRow::default()];
     report
 }
 
@@ -63,7 +63,7 @@ fn every_key_is_documented_and_every_documented_key_is_there() {
     let mut found = BTreeSet::new();
     paths(&report, "", &mut found);
     // Said of the whole object.
-    found.extend(["churn", "server"].map(String::from));
+    found.insert("server".into());
     let rows = DOCUMENTATION.lines().filter_map(|line| line.strip_prefix("| `"));
     let documented: BTreeSet<_> =
         rows.filter_map(|row| Some(row.split_once('`')?.0.to_owned())).collect();
