@@ -1,6 +1,6 @@
 //! Programs of others, each with a configuration of its own: on loopback at a free port, without
-//! files, logs or lookups, with limits that no load reaches. It reads it from a file without a name,
-//! so that nothing is left behind, however this process ends.
+//! files, logs or lookups, with limits that no load reaches. It reads it from a file without a
+//! name, so that nothing is left behind, however this process ends.
 
 use super::peer::Peer;
 use crate::limits::{PEER_PORTS, PEER_QUEUE_BYTES};
