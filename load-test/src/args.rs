@@ -5,7 +5,9 @@ use crate::options::{check_writable, say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
-use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, slo};
+use crate::{
+    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, find_max, slo,
+};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -32,6 +34,8 @@ enum Command {
     Bench(bench::BenchArguments),
     /// Puts two runs side by side, and tells whether the second is worse than chance explains
     Compare(compare::CompareArguments),
+    /// Finds the most clients, or the highest rate, with which a server holds what is asked of it
+    FindMax(Box<find_max::FindMaxArguments>),
     /// Names the presets, what each is for and what it stands for
     List,
     /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
@@ -81,6 +85,7 @@ impl Arguments {
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
             Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
+            Some(Command::FindMax(arguments)) => find_max::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {
                 outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)

@@ -3,9 +3,10 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
-//!                    │         └──▶ stats ─▶ report
-//!                    └──▶ options, server              processes and their figures in /proc
+//! main ─▶ args ─▶ bench, find_max ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
+//!            │          │                └──▶ stats ─▶ report
+//!            │          └──▶ options, server             processes and their figures in /proc
+//!            └──▶ compare, outputs ─▶ html, hdr ─▶ report
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -17,6 +18,7 @@ mod bench;
 mod children;
 mod clock;
 mod compare;
+mod find_max;
 mod hdr;
 pub mod html;
 mod jitter;

@@ -209,7 +209,7 @@ fn per_delivery_us(cpu_ns: u64, measured: u64) -> Option<f64> {
 }
 
 /// The command line of this process, so that a shell takes it as it was.
-fn command() -> String {
+pub(crate) fn command() -> String {
     let words: Vec<_> = std::env::args().map(|word| quoted(&word)).collect();
     words.join(" ")
 }
