@@ -6,7 +6,7 @@ use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
 use crate::{
-    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, find_max, slo,
+    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, find_max, peers, slo,
 };
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
@@ -32,6 +32,8 @@ pub struct Arguments {
 enum Command {
     /// Compares chatd with the floor: the least any server on io_uring has to do
     Bench(bench::BenchArguments),
+    /// Compares chatd with the floor and with IRC servers, NATS, Redis and Mosquitto, if installed
+    Peers(peers::PeersArguments),
     /// Puts two runs side by side, and tells whether the second is worse than chance explains
     Compare(compare::CompareArguments),
     /// Finds the most clients, or the highest rate, with which a server holds what is asked of it
@@ -84,6 +86,7 @@ impl Arguments {
         children::end_on_signals()?;
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
+            Some(Command::Peers(arguments)) => peers::execute(&arguments).map(ExitCode::from),
             Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
             Some(Command::FindMax(arguments)) => find_max::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),

@@ -3,9 +3,9 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench, find_max ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
-//!            │          │                └──▶ stats ─▶ report
-//!            │          └──▶ options, server             processes and their figures in /proc
+//! main ─▶ args ─▶ bench, peers, find_max ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire,
+//!            │               │                └──▶ stats ─▶ report       audit: these four are pure
+//!            │               └──▶ options, server        processes and their figures in /proc
 //!            └──▶ compare, outputs ─▶ html, hdr ─▶ report
 //! ```
 //!
@@ -27,6 +27,7 @@ mod machine;
 mod options;
 mod outcome;
 mod outputs;
+mod peers;
 mod progress;
 mod protocol;
 mod reach;

@@ -64,6 +64,8 @@ pub(crate) const LAG_INTERVAL: Duration = Duration::from_millis(100);
 pub(crate) const LAG_READ_MIN: u32 = 64;
 /// How long a member that has left stays away: long enough for lines that it must not get.
 pub(crate) const AWAY: Duration = Duration::from_millis(200);
+/// How often a second a member may leave: it stays away for `AWAY`, and needs its time to return.
+pub(crate) const MOVES_MAX: u32 = 2;
 /// How long the sending thread sleeps before it looks whether anybody is left to send to.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
 /// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
@@ -135,6 +137,12 @@ pub(crate) const JITTER_SHARE_MAX: f64 = 0.5;
 pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at how many clients are connected: what an eye takes for steady.
 pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Where other servers are made to listen: below the ports that Linux gives to connections, so that
+/// none of those takes one first.
+pub(crate) const PEER_PORTS: std::ops::Range<u16> = 20_000..32_000;
+/// What other servers may keep for one client that is behind, in bytes: more than any run sends.
+pub(crate) const PEER_QUEUE_BYTES: u64 = 1 << 30;
 
 /// Seconds of each run that a comparison needs: with fewer, neighbours cannot be told from chance.
 pub(crate) const COMPARE_SECONDS_MIN: usize = 10;

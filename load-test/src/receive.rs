@@ -260,7 +260,7 @@ impl Receiver {
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) => return self.on_closed(index, &error.to_string()),
+                Err(error) => return self.on_closed(index, &connect::why(&error)),
             }
         }
         Ok(())
@@ -279,7 +279,7 @@ impl Receiver {
             {
                 Ok(())
             }
-            Err(error) => self.on_closed(index, &error.to_string()),
+            Err(error) => self.on_closed(index, &connect::why(&error)),
         }
     }
 

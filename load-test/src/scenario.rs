@@ -22,7 +22,7 @@ pub use skew::Skew;
 
 use crate::Failure;
 use crate::clock::duration_ns;
-use crate::limits::{BURST_MAX, CONNECT_TIMEOUT, GRACE, THREADS_MAX};
+use crate::limits::{BURST_MAX, CONNECT_TIMEOUT, GRACE, MOVES_MAX, THREADS_MAX};
 use crate::options::duration_text;
 use crate::protocol::Protocol;
 use crate::wire::SENDERS_MAX;
@@ -152,7 +152,8 @@ impl Scenario {
         need(!self.connect.timeout.is_zero(), "--connect-timeout must be more than nothing")?;
         let total = duration_ns(self.warmup).saturating_add(duration_ns(self.duration));
         let day = duration_ns(Duration::from_secs(86_400));
-        need(total <= day, "--warmup and --duration: at most a day can be measured")?;
+        let total = total.saturating_add(duration_ns(self.grace));
+        need(total <= day, "--warmup, --duration and --grace: a day at most in all")?;
         let in_lobby = self.groups.iter().filter(|group| group.rooms == 0).count();
         need(in_lobby <= 1, "only one group can stay in the lobby: --rooms 1 for the others")?;
         let one_room = self.groups.len() == 1 && self.groups[0].rooms <= 1;
@@ -195,8 +196,18 @@ impl Group {
         need(*senders <= SENDERS_MAX, &format!("--senders must be at most {SENDERS_MAX}"))?;
         need(self.slow_rate == 0 || *slow > 0, "--slow-rate without --slow readers")?;
         need(self.churn == 0 || *rooms > 0, "--churn needs --rooms to leave")?;
-        let movers = self.churn == 0 || *clients - senders - slow >= 2;
-        need(movers, "--churn needs two clients or more that neither talk nor read slowly")?;
+        let movers = (clients - senders - slow) / 2;
+        let still = self.churn == 0;
+        let needed = "--churn needs two clients or more that neither talk nor read slowly";
+        need(still || movers > 0, needed)?;
+        let churn_max = movers.saturating_mul(MOVES_MAX);
+        if self.churn > churn_max {
+            return Err(format!(
+                "--churn {} is more than the {movers} clients that take part can do: {churn_max} \
+                 at most, or more --clients",
+                self.churn
+            ));
+        }
         if !(1..=BURST_MAX).contains(&self.burst) {
             return Err(format!("--burst must be 1 to {BURST_MAX}"));
         }

@@ -282,7 +282,7 @@ fn join<T>(thread: JoinHandle<T>) -> Result<T, Failure> {
 }
 
 /// Raises the soft limit to the hard one; refuses what even that does not hold.
-fn raise_descriptor_limit(clients: u64) -> Result<(), Failure> {
+pub(crate) fn raise_descriptor_limit(clients: u64) -> Result<(), Failure> {
     let limit = getrlimit(Resource::Nofile);
     let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
     setrlimit(Resource::Nofile, raised).map_err(|error| failed("raising RLIMIT_NOFILE", &error))?;

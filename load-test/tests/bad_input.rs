@@ -1,9 +1,9 @@
 //! What cannot be done is told at once, in one line that says what to change; nothing hangs and no
 //! server that was started stays. All through the program itself.
 
-use std::io::Read;
+use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -80,7 +80,7 @@ fn impossible_loads_are_refused() {
         ("--duration 0s", 2, "0s is too short for a line at --rate 10: at least 100ms"),
         ("--duration 50ms", 2, "50ms is too short for a line at --rate 10: at least 100ms"),
         ("--duration 5", 2, "the unit is ms, s or m"),
-        ("--duration 2000m", 2, "at most a day"),
+        ("--duration 2000m", 2, "a day at most"),
         ("--threads 0", 2, "--threads must be 1 to 64"),
         ("--connections-in-flight 0", 2, "--connections-in-flight must be at least 1"),
         ("--connect-timeout 0s", 2, "--connect-timeout must be more than nothing"),
@@ -131,6 +131,22 @@ fn is_silent(mut stream: TcpStream) {
     let _gone = std::io::copy(&mut stream, &mut std::io::sink());
 }
 
+/// Refuses at once, with a reason.
+fn is_full(mut stream: TcpStream) {
+    let _gone = stream.write_all(b"The server is full\r\n");
+}
+
+/// Lets clients in, and ends the process that stands for it at the first line.
+fn dies(mut stream: TcpStream) {
+    let port = stream.local_addr().expect("connected").port();
+    let _gone = stream.write_all(b"You're connected to a server\r\n");
+    if stream.read(&mut [0; 1024]).is_ok_and(|len| len > 0) {
+        let pid = std::fs::read_to_string(pid_file(port)).expect("it was started");
+        let kill = Command::new("kill").args(["-KILL", pid.trim()]).output();
+        assert!(kill.expect("kill is there").status.success());
+    }
+}
+
 /// An address at which nobody listens.
 fn nobody() -> SocketAddr {
     listen_and_close().expect("a free port")
@@ -142,13 +158,19 @@ fn listen_and_close() -> std::io::Result<SocketAddr> {
 
 #[test]
 fn a_target_that_lets_nobody_in_is_told() {
-    let silent = listen(is_silent);
+    let (silent, full) = (listen(is_silent), listen(is_full));
     check(&[
-        (&format!("--target {} --clients 3", nobody()), 1, "Connection refused"),
+        (&format!("--target {} --clients 3", nobody()), 1, "is the server started"),
+        (&format!("--target {full} --clients 3"), 1, "The server is full"),
         (
             &format!("--target {silent} --clients 3 --connect-timeout 200ms"),
             1,
             "only 0 of 3 clients were welcomed in time",
+        ),
+        (
+            &format!("--target {silent} --clients 3 --source 192.0.2.1"),
+            1,
+            "--source is no address of this machine",
         ),
     ]);
 }
@@ -163,10 +185,13 @@ fn too_few_descriptors_are_told() {
     assert!(told.contains("ulimit -n"), "{told}");
 }
 
+fn pid_file(port: u16) -> PathBuf {
+    std::env::temp_dir().join(format!("load-test-{}-{port}", std::process::id()))
+}
+
 /// Runs with a server that claims to listen at `addr`; tells whether that is gone afterwards, too.
 fn with_pretender(addr: SocketAddr, words: &str) -> (i32, String, bool) {
-    let name = format!("load-test-{}-{}", std::process::id(), addr.port());
-    let pid_file = std::env::temp_dir().join(name);
+    let pid_file = pid_file(addr.port());
     let mut command = Command::new(PROGRAM);
     command.args(["--server", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pretender.sh")]);
     command.args(words.split_whitespace());
@@ -178,9 +203,20 @@ fn with_pretender(addr: SocketAddr, words: &str) -> (i32, String, bool) {
 }
 
 #[test]
+fn a_server_that_dies_midway_is_told() {
+    // One line at the end of the schedule: by then the server has died of the first.
+    let words = "--clients 3 --rooms 0 --senders 1 --rate 1 --warmup 0s --duration 2s \
+        --grace 100ms";
+    let (exit, told, gone) = with_pretender(listen(dies), words);
+    assert_eq!(exit, 1, "{told}");
+    assert!(told.contains("the server left with signal: 9 (SIGKILL)"), "{told}");
+    assert!(gone);
+}
+
+#[test]
 fn a_server_that_was_started_is_stopped_when_the_run_fails() {
     let rows = [
-        ("--clients 3", 1, "Connection refused"),
+        ("--clients 3", 1, "is the server started"),
         // What comes after its start is impossible.
         ("--clients 3 --pin 1000", 2, "binding to the cores [1000]"),
     ];

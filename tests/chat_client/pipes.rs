@@ -6,7 +6,7 @@ use std::process::{Child, Command, Output, Stdio};
 
 use crate::servers::{Peer, Server};
 
-fn chat(words: &[&str]) -> Child {
+pub(crate) fn chat(words: &[&str]) -> Child {
     Command::new(env!("CARGO_BIN_EXE_chat"))
         .args(words)
         .env_remove("NO_COLOR")
@@ -28,7 +28,7 @@ fn told(output: &Output) -> (Option<i32>, String, String) {
 }
 
 /// Gives the input, all of it, and waits for the end.
-fn run(mut child: Child, input: &str) -> (Option<i32>, String, String) {
+pub(crate) fn run(mut child: Child, input: &str) -> (Option<i32>, String, String) {
     let mut stdin = child.stdin.take().expect("piped");
     stdin.write_all(input.as_bytes()).expect("taken");
     drop(stdin);
@@ -36,7 +36,7 @@ fn run(mut child: Child, input: &str) -> (Option<i32>, String, String) {
 }
 
 /// Reads standard output until it has this.
-fn read_until(child: &mut Child, words: &str) {
+pub(crate) fn read_until(child: &mut Child, words: &str) {
     let stdout = child.stdout.as_mut().expect("piped");
     let mut all = Vec::new();
     let mut byte = [0];

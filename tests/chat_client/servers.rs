@@ -9,50 +9,64 @@ use std::time::{Duration, Instant};
 /// Nothing here takes as long on a machine that works.
 pub(crate) const DEADLINE: Duration = Duration::from_secs(30);
 
+/// In the order in which a server is told to listen.
+const DIALECTS: [&str; 3] = ["telnet", "rid", "p2p"];
+
 /// A chatd of this test's own, killed at the end.
 pub(crate) struct Server {
     child: Child,
+    /// Of its telnet listener.
     pub(crate) port: u16,
+    pub(crate) rid: u16,
+    pub(crate) p2p: u16,
 }
 
 impl Server {
     pub(crate) fn start() -> Self {
-        Self::start_at(0)
+        Self::start_at([0; 3])
     }
 
-    /// At a port that was another's a moment ago, it may take a while.
-    pub(crate) fn start_at(port: u16) -> Self {
+    /// Ends it at once, without a word to anybody, and starts another in its place.
+    pub(crate) fn restart(self, meanwhile: impl FnOnce()) -> Self {
+        let ports = [self.port, self.rid, self.p2p];
+        self.kill();
+        meanwhile();
+        Self::start_at(ports)
+    }
+
+    /// At ports that were another's a moment ago, it may take a while.
+    fn start_at(ports: [u16; 3]) -> Self {
         let deadline = Instant::now() + DEADLINE;
         loop {
-            if let Some(server) = Self::try_start_at(port) {
+            if let Some(server) = Self::try_start_at(ports) {
                 return server;
             }
-            assert!(Instant::now() < deadline, "chatd does not start at port {port}");
+            assert!(Instant::now() < deadline, "chatd does not start at {ports:?}");
             thread::yield_now();
         }
     }
 
-    fn try_start_at(port: u16) -> Option<Self> {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_chatd"))
-            .args(["--workers", "1", "--max-clients", "64"])
-            .args(["--listen", &format!("127.0.0.1:{port}")])
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("chatd is built");
+    fn try_start_at(ports: [u16; 3]) -> Option<Self> {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_chatd"));
+        command.args(["--workers", "1", "--max-clients", "64"]).stderr(Stdio::piped());
+        for (dialect, port) in DIALECTS.iter().zip(ports) {
+            command.args(["--listen", &format!("{dialect}://127.0.0.1:{port}")]);
+        }
+        let mut child = command.spawn().expect("chatd is built");
         let mut log = BufReader::new(child.stderr.take().expect("piped")).lines();
-        let port = log.by_ref().map_while(Result::ok).find_map(|line| {
-            let address = line.split_once("listening dialect=telnet addr=127.0.0.1:")?.1;
-            address.parse().ok()
+        let bound = DIALECTS.map(|dialect| {
+            log.by_ref().map_while(Result::ok).find_map(|line| {
+                let start = format!("listening dialect={dialect} addr=127.0.0.1:");
+                line.split_once(&start)?.1.parse().ok()
+            })
         });
         // Reads on, or chatd would wait for it.
         thread::spawn(move || log.for_each(drop));
-        match port {
-            Some(port) => Some(Self { child, port }),
-            None => {
-                child.wait().expect("it ended");
-                None
-            }
+        if let [Some(port), Some(rid), Some(p2p)] = bound {
+            return Some(Self { child, port, rid, p2p });
         }
+        child.wait().expect("it ended");
+        None
     }
 
     /// Ends it at once, without a word to anybody.
@@ -93,6 +107,11 @@ impl Peer {
 
     /// Reads until a line that ends like this, and returns it.
     pub(crate) fn wait_for(&mut self, end: &str) -> String {
+        self.wait_for_either(end, end)
+    }
+
+    /// The same with two ends to choose from.
+    pub(crate) fn wait_for_either(&mut self, end: &str, other: &str) -> String {
         loop {
             let mut line = String::new();
             match self.stream.read_line(&mut line) {
@@ -100,7 +119,7 @@ impl Peer {
                 other => panic!("{other:?} instead of {end:?}"),
             }
             let line = line.trim_end_matches("\r\n");
-            if line.ends_with(end) {
+            if line.ends_with(end) || line.ends_with(other) {
                 return line.to_owned();
             }
         }

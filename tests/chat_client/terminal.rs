@@ -5,11 +5,11 @@ use std::fs;
 use crate::servers::{Peer, Server};
 use crate::tmux::{Terminal, wait};
 
-const WIDTHS: [u16; 3] = [40, 80, 200];
-const ROWS: u16 = 30;
+pub(crate) const WIDTHS: [u16; 3] = [40, 80, 200];
+pub(crate) const ROWS: u16 = 30;
 /// Longer than the narrowest terminal, wide characters on both sides of its edge.
-const HALF: &str = "half a line 语言 goes over the edge 多种多样";
-const WIDE: &str = "日本語の文字がここにたくさんあるのでかならずおりかえします";
+pub(crate) const HALF: &str = "half a line 语言 goes over the edge 多种多样";
+pub(crate) const WIDE: &str = "日本語の文字がここにたくさんあるのでかならずおりかえします";
 
 #[test]
 fn half_a_line_stands_under_what_arrives() {
@@ -86,6 +86,13 @@ fn lines_come_back() {
     terminal.wait_for_end(&["> second", "> first of all"]);
     terminal.press(&["Down", "Down"]);
     terminal.wait_for_end(&["> second", "> draft"]);
+    // The cursor is at the end of what came back.
+    terminal.press(&["Up"]);
+    terminal.type_text("!");
+    terminal.wait_for_end(&["> second", "> second!"]);
+    terminal.press(&["C-a", "Down"]);
+    terminal.type_text("s");
+    terminal.wait_for_end(&["> second", "> drafts"]);
     terminal.press(&["C-c"]);
     terminal.wait_for_end(&["> second", ">"]);
     terminal.type_text("of");
@@ -161,11 +168,11 @@ fn a_lost_connection_comes_back_with_name_and_room() {
     terminal.enter("/nick plato");
     terminal.enter("/join cave");
     terminal.wait_for_line("You are alone in cave");
-    server.kill();
-    terminal.wait_for_line("-- Connection lost. Trying again in 1 s");
-    terminal.enter("kept");
-    terminal.wait_for_end(&["-- Not connected: your line is kept", "> kept"]);
-    let server = Server::start_at(port);
+    let server = server.restart(|| {
+        terminal.wait_for_line("-- Connection lost. Trying again in 1 s");
+        terminal.enter("kept");
+        terminal.wait_for_end(&["-- Not connected: your line is kept", "> kept"]);
+    });
     terminal.wait_for_line(&format!("-- Connected to 127.0.0.1:{port} again"));
     terminal.wait_for("the room", |lines| {
         let count = |words: &str| lines.iter().filter(|line| *line == words).count();

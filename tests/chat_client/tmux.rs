@@ -96,11 +96,13 @@ impl Terminal {
         self.ask(&["pipe-pane", "-O", &format!("cat >{path}")]);
     }
 
-    /// How the program ended.
+    /// How the program ended. That it did is known before it is known how.
     pub(crate) fn exit_code(&self) -> String {
-        let is_dead = || self.ask(&["display", "-p", "#{pane_dead}"]).trim() == "1";
-        wait("the program to end", || is_dead().then_some(()), || self.lines().join("\n"));
-        self.ask(&["display", "-p", "#{pane_dead_status}"]).trim().to_owned()
+        let status = || {
+            let status = self.ask(&["display", "-p", "#{pane_dead_status}"]).trim().to_owned();
+            (!status.is_empty()).then_some(status)
+        };
+        wait("the program to end", status, || self.lines().join("\n"))
     }
 
     /// Waits until the screen ends with these lines, each over as many rows as it needs.

@@ -10,7 +10,9 @@ use crate::send::Outlet;
 use crate::{Failure, failed};
 use mio::unix::SourceFd;
 use mio::{Events, Interest, Token};
+use rustix::io::Errno;
 use socket2::{Domain, Protocol, Socket, Type};
+use std::io::{Error, ErrorKind};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -58,8 +60,9 @@ impl Receiver {
                 return Ok(due_ns);
             }
             let begun = self.begin_connection(index);
-            let begun = begun
-                .map_err(|error| failed(&format!("client {client} cannot connect"), &error))?;
+            let begun = begun.map_err(|error| {
+                failed(&format!("client {client} cannot connect"), &why(&error))
+            })?;
             self.clients.push(begun);
         }
         Ok(u64::MAX)
@@ -83,9 +86,7 @@ impl Receiver {
         }
         let asked_ns = now_ns();
         match socket.connect(&self.target.into()) {
-            Err(error)
-                if error.raw_os_error() != Some(rustix::io::Errno::INPROGRESS.raw_os_error()) =>
-            {
+            Err(error) if error.raw_os_error() != Some(Errno::INPROGRESS.raw_os_error()) => {
                 return Err(error);
             }
             _ => {}
@@ -176,6 +177,24 @@ impl Receiver {
         let senders = senders.filter(|(_, sender)| mine(sender.client));
         senders.map(|(id, sender)| (id, outlet(sender.client))).collect()
     }
+}
+
+/// What went wrong, and what can be done about it.
+pub(super) fn why(error: &Error) -> String {
+    let advice = match error.kind() {
+        ErrorKind::ConnectionRefused => "; is the server started, and is this where it listens?",
+        ErrorKind::AddrNotAvailable => {
+            "; --source is no address of this machine, or has no port left"
+        }
+        ErrorKind::AddrInUse => {
+            "; no port is left: --source with other addresses, or fewer --clients"
+        }
+        _ if error.raw_os_error() == Some(Errno::MFILE.raw_os_error()) => {
+            "; a higher limit of open files (ulimit -n), or fewer --clients"
+        }
+        _ => "",
+    };
+    format!("{error}{advice}")
 }
 
 /// The first of 256 addresses in 127.0.0.0/8, chosen by the bits of `run`.

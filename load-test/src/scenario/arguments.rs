@@ -68,6 +68,17 @@ pub(crate) struct GroupOptions {
     #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     #[arg(value_name = "true|false", hide_possible_values = true)]
     jitter: Option<bool>,
+    /// Clients that leave their room each second; each comes back. Half of those who do not talk
+    /// take part, in turn [default: 0]
+    #[arg(long, value_name = "N")]
+    churn: Option<u32>,
+    /// How many, or how many of a hundred, read slowly; none of them talks, and their figures are
+    /// kept apart [default: 0]
+    #[arg(long, value_name = "N|PERCENT%")]
+    slow: Option<Share>,
+    /// Bytes a second each of them reads; 0: none at all [default: 0]
+    #[arg(long, value_name = "BYTES")]
+    slow_rate: Option<u32>,
 }
 
 /// What holds for all groups.
@@ -83,6 +94,10 @@ pub(crate) struct RunOptions {
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     #[serde(deserialize_with = "duration")]
     warmup: Option<Duration>,
+    /// How long to wait after the last line for what is under way [default: 10s]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
+    #[serde(deserialize_with = "duration")]
+    grace: Option<Duration>,
     /// Connects a second; 0: as fast as it can [default: 0]
     #[arg(long, value_name = "N")]
     connect_rate: Option<u32>,
@@ -119,6 +134,13 @@ pub(super) struct Words {
     group: GroupOptions,
     #[command(flatten)]
     run: RunOptions,
+}
+
+/// Some of the clients.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Share {
+    Count(u32),
+    Percent(u32),
 }
 
 /// The words of a `--group`.
@@ -184,6 +206,7 @@ impl Words {
         Scenario {
             groups,
             warmup: self.run.warmup.unwrap_or(plain.warmup),
+            grace: self.run.grace.unwrap_or(plain.grace),
             duration: duration.or(lasts).unwrap_or(plain.duration),
             connect: Connect {
                 rate: self.run.connect_rate.unwrap_or(plain.connect.rate),
@@ -195,7 +218,6 @@ impl Words {
             protocol: self.run.protocol.unwrap_or(plain.protocol),
             seed,
             run: run_id(seed),
-            ..plain
         }
     }
 }
@@ -213,6 +235,9 @@ impl GroupOptions {
             size: self.size.or(base.size),
             burst: self.burst.or(base.burst),
             jitter: self.jitter.or(base.jitter),
+            churn: self.churn.or(base.churn),
+            slow: self.slow.or(base.slow),
+            slow_rate: self.slow_rate.or(base.slow_rate),
         }
     }
 
@@ -231,7 +256,9 @@ impl GroupOptions {
             size: self.size.unwrap_or(plain.size),
             burst: self.burst.unwrap_or(plain.burst),
             jitter: self.jitter.unwrap_or(plain.jitter),
-            ..plain
+            churn: self.churn.unwrap_or(plain.churn),
+            slow: self.slow.map_or(plain.slow, |slow| slow.of(clients)),
+            slow_rate: self.slow_rate.unwrap_or(plain.slow_rate),
         }
     }
 }
@@ -242,6 +269,7 @@ impl RunOptions {
         Self {
             duration: self.duration.or(base.duration),
             warmup: self.warmup.or(base.warmup),
+            grace: self.grace.or(base.grace),
             connect_rate: self.connect_rate.or(base.connect_rate),
             connections_in_flight: self.connections_in_flight.or(base.connections_in_flight),
             connect_timeout: self.connect_timeout.or(base.connect_timeout),
@@ -263,6 +291,7 @@ impl Scenario {
         words.push(("warmup", duration_text(self.warmup)));
         words.push(("duration", duration_text(self.duration)));
         let unusual = |usual: bool, name, text: String| (!usual).then_some((name, text));
+        words.extend(unusual(self.grace == plain.grace, "grace", duration_text(self.grace)));
         let (connect, usual) = (&self.connect, &plain.connect);
         words.extend(unusual(connect.rate == usual.rate, "connect-rate", connect.rate.to_string()));
         let in_flight = connect.in_flight.to_string();
@@ -288,6 +317,35 @@ impl Scenario {
     }
 }
 
+impl Share {
+    /// A share of something is at least one.
+    fn of(self, clients: u32) -> u32 {
+        match self {
+            Self::Count(count) => count,
+            Self::Percent(percent) => {
+                let count = (u64::from(clients) * u64::from(percent)).div_ceil(100);
+                u32::try_from(count).unwrap_or(clients)
+            }
+        }
+    }
+}
+
+impl FromStr for Share {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let percent = text.strip_suffix('%');
+        let number = percent.unwrap_or(text).parse();
+        let number =
+            number.map_err(|_| format!("{text:?} is neither a number nor a percentage"))?;
+        match percent {
+            Some(_) if number > 100 => Err(format!("{text} are more than all")),
+            Some(_) => Ok(Self::Percent(number)),
+            None => Ok(Self::Count(number)),
+        }
+    }
+}
+
 /// What makes the group: what a reader looks for, and what is not as usual.
 fn group_options(group: &Group, number: usize) -> impl Iterator<Item = (&'static str, String)> {
     let plain = GroupOptions::default().group(number);
@@ -302,6 +360,9 @@ fn group_options(group: &Group, number: usize) -> impl Iterator<Item = (&'static
         ("size", talks, group.size.to_string()),
         ("burst", group.burst != plain.burst, group.burst.to_string()),
         ("jitter", group.jitter != plain.jitter, group.jitter.to_string()),
+        ("churn", group.churn != plain.churn, group.churn.to_string()),
+        ("slow", group.slow != plain.slow, group.slow.to_string()),
+        ("slow-rate", group.slow_rate != plain.slow_rate, group.slow_rate.to_string()),
     ]
     .into_iter()
     .filter(|(_, said, _)| *said)
@@ -364,7 +425,7 @@ macro_rules! deserialize_from_word {
         }
     )*};
 }
-deserialize_from_word!(Rate, Sizes, Skew);
+deserialize_from_word!(Rate, Sizes, Skew, Share);
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;
@@ -409,8 +470,10 @@ mod tests {
             "--clients 1000 --rooms 1 --senders 10 --rate 10 --size 100 --warmup 1s --duration 5s \
              --seed 1",
             "--name crowd --clients 20 --rooms 4 --room-skew zipf:1.5 --senders 5 \
-             --rate 10:1s,20:1500ms --size 80-90:50%,100:50% --burst 3 --jitter true --warmup 0s \
-             --duration 2500ms --connect-rate 7 --connections-in-flight 9 --connect-timeout 1s \
+             --rate 10:1s,20:1500ms --size 80-90:50%,100:50% --burst 3 --jitter true --churn 5 \
+             --slow 4 --slow-rate 100 --warmup 0s \
+             --duration 2500ms --grace 1s --connect-rate 7 --connections-in-flight 9 \
+             --connect-timeout 1s \
              --source 127.0.0.9 --threads 2 --protocol nats --seed 5 \
              --group name=pair,clients=2,rooms=1,senders=2,rate=5,6,size=100 \
              --group clients=9,rooms=0,senders=0",
@@ -440,6 +503,10 @@ mod tests {
         assert!(both.is_err(), "they do not agree");
         assert_eq!(typed("--clients 3").expect("right").groups[0].senders, 3, "all there are");
         assert_eq!(typed("--clients 3 --senders 4").expect("read").groups[0].senders, 4);
+        let slow = |words| typed(words).expect(words).groups[0].slow;
+        assert_eq!(slow("--clients 50 --slow 1%"), 1, "no share is nobody");
+        assert_eq!(slow("--clients 50 --slow 10%"), 5);
+        assert_eq!(slow("--clients 50 --slow 7"), 7);
     }
 
     #[test]
@@ -454,6 +521,8 @@ mod tests {
             ("--rate 10:2s,5", "either all steps say how long they last, or none"),
             ("--size 100:90%", "the shares make 90 %, not 100"),
             ("--room-skew zipf", "is neither uniform nor zipf:S"),
+            ("--slow 101%", "101% are more than all"),
+            ("--slow x%", "is neither a number nor a percentage"),
             ("--duration 5", "the unit is ms, s or m"),
             ("--clients -1", "unexpected argument '-1' found"),
         ];
@@ -529,7 +598,11 @@ mod tests {
             ("rate", scenario.groups[0].rate.to_string()),
             ("size", scenario.groups[0].size.to_string()),
             ("burst", scenario.groups[0].burst.to_string()),
+            ("churn", scenario.groups[0].churn.to_string()),
+            ("slow", scenario.groups[0].slow.to_string()),
+            ("slow-rate", scenario.groups[0].slow_rate.to_string()),
             ("duration", duration_text(scenario.duration)),
+            ("grace", duration_text(scenario.grace)),
             ("warmup", duration_text(scenario.warmup)),
             ("connect-rate", scenario.connect.rate.to_string()),
             ("connections-in-flight", scenario.connect.in_flight.to_string()),

@@ -421,12 +421,12 @@ mod tests {
     #[test]
     fn half_of_those_between_senders_and_slow_readers_move() {
         use Conduct::{Lags, Listens, Moves, Talks};
-        let moving = Group { churn: 5, slow: 2, ..group(9, 2, 2, 1) };
+        let moving = Group { churn: 4, slow: 2, ..group(9, 2, 2, 1) };
         let plan = plan(vec![group(3, 1, 1, 1), moving]);
         let conduct: Vec<_> = (0..12).map(|client| plan.conduct(client)).collect();
         let second = [Talks, Talks, Listens, Listens, Listens, Moves, Moves, Lags, Lags];
         assert_eq!(conduct, [&[Talks, Listens, Listens][..], &second].concat());
-        assert_eq!(plan.movers().collect::<Vec<_>>(), [Movers { clients: 8..10, rate: 5 }]);
+        assert_eq!(plan.movers().collect::<Vec<_>>(), [Movers { clients: 8..10, rate: 4 }]);
         // Rooms are dealt in turn: the first has clients 3, 5, 7, 9, 11 of all.
         let sender = plan.sender(1).expect("planned");
         assert_eq!((plan.receivers(sender), plan.steady_receivers(sender)), (4, 2));
@@ -454,6 +454,7 @@ mod tests {
             vec![Group { slow_rate: 100, ..group(10, 1, 5, 1) }],
             vec![Group { churn: 1, ..group(10, 0, 5, 1) }],
             vec![Group { churn: 1, slow: 4, ..group(10, 1, 5, 1) }],
+            vec![Group { churn: 5, ..group(10, 1, 5, 1) }],
         ];
         for groups in refused {
             let scenario = Scenario { groups, ..Scenario::default() };

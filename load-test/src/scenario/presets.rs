@@ -62,6 +62,16 @@ const PRESETS: &[Preset] = &[
                 --group name=pair,clients=2,rooms=1,senders=2,rate=50,jitter=true",
     },
     Preset {
+        name: "churn",
+        about: "1,000 people in 20 rooms, of whom 100 a second leave and come back",
+        words: "--clients 1000 --rooms 20 --senders 40 --rate 200 --churn 100",
+    },
+    Preset {
+        name: "slow-readers",
+        about: "one in a hundred does not read at all: do the others notice",
+        words: "--clients 1000 --rooms 1 --senders 10 --rate 50 --slow 1%",
+    },
+    Preset {
         name: "connect-storm",
         about: "10,000 connect as fast as they can, as after a restart; nobody talks",
         words: "--clients 10000 --rooms 0 --senders 0 --warmup 0s --duration 1s",

@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
+use clap::{Parser, ValueEnum};
 
-const PORT_DEFAULT: u16 = 2626;
+use crate::dialect::Dialect;
+use crate::limits::{ID_LEN_MAX, ROOM_LEN_MAX};
 
 /// Chat in the terminal: what arrives never touches the line you are typing.
 #[derive(Debug, Parser)]
@@ -14,14 +15,25 @@ const PORT_DEFAULT: u16 = 2626;
     after_help = "Tab completes commands, nicknames and rooms; Up and Down call back lines, Ctrl-R finds\n\
     one that contains what is typed; Ctrl-D or /quit ends. /help lists the server's commands.\n\
     Without a terminal lines go through: printf 'hi\\n' | chat\n\
+    With --dialect rid or p2p there are no commands. For p2p each line's reader is asked for\n\
+    (Ctrl-C goes back to the line); without a terminal a line is ID||TEXT.\n\
     Exit codes: 0 the end you asked for, 1 no connection or connection lost, 2 usage."
 )]
 pub(crate) struct Args {
     /// Where the server is; HOST:PORT in one word will do
     #[arg(default_value = "127.0.0.1")]
     host: String,
-    /// Its port [default: 2626]
+    /// Its port [default: 2626; for rid 9898, for p2p 5247]
     port: Option<u16>,
+    /// How the server is spoken to
+    #[arg(long, value_enum, default_value = "telnet")]
+    dialect: DialectName,
+    /// With --dialect rid: the number of the room
+    #[arg(long, value_name = "NUMBER")]
+    room: Option<String>,
+    /// With --dialect p2p: your id
+    #[arg(long)]
+    id: Option<String>,
     /// Show the time before each line
     #[arg(long)]
     pub(crate) time: bool,
@@ -42,17 +54,59 @@ pub(crate) struct Args {
     pub(crate) history: Option<PathBuf>,
 }
 
+/// The value of `--dialect`.
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum DialectName {
+    /// Lines and commands
+    Telnet,
+    /// Frames for the room with a number
+    Rid,
+    /// Lines for an id, or for all
+    P2p,
+}
+
 impl Args {
+    /// How to speak.
+    ///
+    /// # Errors
+    /// In words, if what belongs to the dialect is missing or wrong, or belongs to another.
+    pub(crate) fn dialect(&self) -> Result<Dialect, String> {
+        match (self.dialect, &self.room, &self.id) {
+            (DialectName::Telnet, None, None) => Ok(Dialect::Telnet),
+            (DialectName::Rid, Some(room), None) => {
+                let is_number = room.bytes().all(|byte| byte.is_ascii_digit());
+                if is_number && (1..=ROOM_LEN_MAX).contains(&room.len()) {
+                    Ok(Dialect::Rid { room: room.clone() })
+                } else {
+                    Err(format!("not a room's number: {room:?}; it has 1 to {ROOM_LEN_MAX} digits"))
+                }
+            }
+            (DialectName::P2p, None, Some(id)) => {
+                let is_word = !id.chars().any(|c| c.is_whitespace() || c.is_control());
+                if is_word && (1..=ID_LEN_MAX).contains(&id.len()) {
+                    Ok(Dialect::P2p { id: id.clone() })
+                } else {
+                    Err(format!("not an id: {id:?}; it is one word of up to {ID_LEN_MAX} bytes"))
+                }
+            }
+            (DialectName::Rid, None, _) => Err("--dialect rid needs --room NUMBER".to_owned()),
+            (DialectName::P2p, _, None) => Err("--dialect p2p needs --id ID".to_owned()),
+            (_, Some(_), _) => Err("--room goes with --dialect rid only".to_owned()),
+            (_, _, Some(_)) => Err("--id goes with --dialect p2p only".to_owned()),
+        }
+    }
+
     /// Where to connect.
     ///
     /// # Errors
     /// In words, if host and port contradict or are none.
-    pub(crate) fn target(&self) -> Result<Target, String> {
+    pub(crate) fn target(&self, dialect: &Dialect) -> Result<Target, String> {
         let (host, port) = split(&self.host)?;
         match (port, self.port) {
             (Some(_), Some(_)) => Err(format!("two ports: {} and then another", self.host)),
             (one, other) => {
-                Ok(Target { host: host.to_owned(), port: one.or(other).unwrap_or(PORT_DEFAULT) })
+                let port = one.or(other).unwrap_or(dialect.port_default());
+                Ok(Target { host: host.to_owned(), port })
             }
         }
     }
@@ -96,7 +150,8 @@ mod tests {
 
     fn target(words: &[&str]) -> Result<String, String> {
         let args = Args::try_parse_from([&["chat"], words].concat()).map_err(|e| e.to_string())?;
-        args.target().map(|target| target.to_string())
+        let dialect = args.dialect()?;
+        args.target(&dialect).map(|target| target.to_string())
     }
 
     #[test]
@@ -110,6 +165,9 @@ mod tests {
             (&["::1", "9"], "[::1]:9"),
             (&["[::1]"], "[::1]:2626"),
             (&["[::1]:9"], "[::1]:9"),
+            (&["--dialect", "rid", "--room", "111"], "127.0.0.1:9898"),
+            (&["--dialect", "p2p", "--id", "1"], "127.0.0.1:5247"),
+            (&["--dialect", "p2p", "--id", "1", "::1", "9"], "[::1]:9"),
         ] {
             assert_eq!(target(words).as_deref(), Ok(expected), "{words:?}");
         }
@@ -127,6 +185,18 @@ mod tests {
             &[""],
             &["[::1"],
             &["[::1]9x"],
+            &["--dialect", "irc"],
+            &["--dialect", "rid"],
+            &["--dialect", "rid", "--room", ""],
+            &["--dialect", "rid", "--room", "x"],
+            &["--dialect", "rid", "--room", "123456789012345678901"],
+            &["--dialect", "rid", "--room", "1", "--id", "1"],
+            &["--dialect", "p2p"],
+            &["--dialect", "p2p", "--id", ""],
+            &["--dialect", "p2p", "--id", "two words"],
+            &["--dialect", "p2p", "--id", "1", "--room", "1"],
+            &["--room", "1"],
+            &["--id", "1"],
         ] {
             assert!(target(words).is_err(), "{words:?}");
         }

@@ -13,6 +13,11 @@ pub(crate) const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
 /// See [`KEEPALIVE_INTERVAL`].
 pub(crate) const KEEPALIVE_PROBES: u32 = 3;
 
+/// Digits of a room's number in the dialect `rid`: as chatd has it.
+pub(crate) const ROOM_LEN_MAX: usize = 20;
+/// Bytes of an id in the dialect `p2p`: its protocol has no more.
+pub(crate) const ID_LEN_MAX: usize = 100;
+
 /// The pause before the first attempt to connect again; each is twice the one before.
 pub(crate) const PAUSE_MIN: Duration = Duration::from_secs(1);
 /// No pause is longer. A connection that held for as long begins with [`PAUSE_MIN`] again.
@@ -26,12 +31,17 @@ pub(crate) const DRAIN_PER_LINE: Duration = Duration::from_millis(250);
 
 /// A line that arrives is shown in pieces of this length at most.
 pub(crate) const LINE_LEN_MAX: usize = 16 * 1024;
+/// How long the rest of a line is waited for, where a message may do without a line end.
+pub(crate) const UNENDED_PAUSE: Duration = Duration::from_millis(100);
 /// Bytes read at once.
 pub(crate) const READ_LEN: usize = 16 * 1024;
 /// Lines that wait for the screen. With more, the server waits.
 pub(crate) const SCREEN_LINES_MAX: usize = 10_000;
 /// Lines printed in one go: the prompt is drawn once for all of them.
 pub(crate) const BATCH_LINES_MAX: usize = 200;
+/// How long the editor, before it leaves its line, waits for lines that are being handed to it. One
+/// that takes longer waits for the editor, and is shown above the next line.
+pub(crate) const HANDOVER_TIMEOUT: Duration = Duration::from_millis(20);
 /// How long the end waits for the last lines to be on the screen.
 pub(crate) const LAST_LINES_TIMEOUT: Duration = Duration::from_secs(1);
 

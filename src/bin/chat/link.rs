@@ -2,15 +2,16 @@
 
 use std::io::{self, Read};
 use std::net::{TcpStream, ToSocketAddrs};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use socket2::{SockRef, TcpKeepalive};
 use unicode_properties::{GeneralCategory, UnicodeGeneralCategory};
 
 use crate::args::Target;
+use crate::dialect::Dialect;
 use crate::limits::{
     CONNECT_TIMEOUT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, KEEPALIVE_PROBES, LINE_LEN_MAX, READ_LEN,
-    SEND_TIMEOUT,
+    SEND_TIMEOUT, UNENDED_PAUSE,
 };
 
 /// Connects to the first address of the target that answers.
@@ -57,14 +58,20 @@ pub(crate) fn reason(error: &io::Error) -> String {
 ///
 /// # Errors
 /// If it ended otherwise than by the server's closing it.
-pub(crate) fn read_lines(mut stream: &TcpStream, mut each: impl FnMut(&str)) -> io::Result<()> {
-    let mut cutter = Cutter::default();
+pub(crate) fn read_lines(
+    mut stream: &TcpStream,
+    dialect: &Dialect,
+    mut each: impl FnMut(&str),
+) -> io::Result<()> {
+    let mut cutter = Cutter { has_lines: dialect.has_lines(), ..Cutter::default() };
     let mut bytes = vec![0; READ_LEN];
     let end = loop {
+        stream.set_read_timeout(cutter.patience())?;
         match stream.read(&mut bytes) {
             Ok(0) => break Ok(()),
             Ok(len) => cutter.push(&bytes[..len], &mut each),
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => cutter.end(&mut each),
             Err(error) => break Err(error),
         }
     };
@@ -75,6 +82,9 @@ pub(crate) fn read_lines(mut stream: &TcpStream, mut each: impl FnMut(&str)) -> 
 /// Cuts bytes into lines: LF ends one, CR is dropped with the other control characters.
 #[derive(Debug, Default)]
 struct Cutter {
+    /// See `Dialect::has_lines`. Otherwise empty lines only part messages, and one without its end
+    /// is whole when nothing follows it.
+    has_lines: bool,
     /// The line so far, without its end.
     line: Vec<u8>,
     options: Options,
@@ -94,7 +104,15 @@ impl Cutter {
         }
     }
 
+    /// How long the rest of a line is waited for.
+    fn patience(&self) -> Option<Duration> {
+        (!self.has_lines && !self.line.is_empty()).then_some(UNENDED_PAUSE)
+    }
+
     fn end_line(&mut self, each: &mut impl FnMut(&str)) {
+        if self.line.is_empty() && !self.has_lines {
+            return;
+        }
         each(&clean(&String::from_utf8_lossy(&self.line)));
         self.line.clear();
     }
@@ -165,7 +183,10 @@ mod tests {
     use super::*;
 
     fn lines(pieces: &[&[u8]]) -> Vec<String> {
-        let mut cutter = Cutter::default();
+        lines_by(Cutter { has_lines: true, ..Cutter::default() }, pieces)
+    }
+
+    fn lines_by(mut cutter: Cutter, pieces: &[&[u8]]) -> Vec<String> {
         let mut lines = Vec::new();
         let mut each = |line: &str| lines.push(line.to_owned());
         pieces.iter().for_each(|piece| cutter.push(piece, &mut each));
@@ -181,6 +202,15 @@ mod tests {
             let (left, right) = bytes.split_at(at);
             assert_eq!(lines(&[left, right]), expected, "{at}");
         }
+    }
+
+    #[test]
+    fn messages_without_ends_are_lines_too() {
+        let mut cutter = Cutter::default();
+        assert_eq!(cutter.patience(), None);
+        cutter.push(b"\n<a>one", &mut |line| panic!("{line}"));
+        assert_eq!(cutter.patience(), Some(UNENDED_PAUSE));
+        assert_eq!(lines_by(cutter, &[b"\n<a>two\n\n<a>three"]), ["<a>one", "<a>two", "<a>three"]);
     }
 
     #[test]

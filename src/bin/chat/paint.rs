@@ -2,7 +2,7 @@
 
 use time::{OffsetDateTime, UtcOffset};
 
-use crate::seen;
+use crate::seen::Line;
 
 const RESET: &str = "\x1b[0m";
 const BOLD: &str = "\x1b[1m";
@@ -13,6 +13,10 @@ const NAME_COLOURS: [u8; 8] = [32, 33, 35, 36, 92, 93, 95, 96];
 /// What is wanted.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Paint {
+    /// Takes lines apart.
+    pub(crate) read: for<'a> fn(&'a str) -> Line<'a>,
+    /// What stands before a line that was sent.
+    pub(crate) prompt: &'static str,
     pub(crate) colours: bool,
     /// Where the clock is, if times are shown.
     pub(crate) clock: Option<UtcOffset>,
@@ -26,7 +30,7 @@ impl Paint {
     pub(crate) fn arrived(&self, line: &str, is_mention: bool) -> String {
         let bell = if self.bell && is_mention { "\x07" } else { "" };
         let time = self.time();
-        let read = seen::read(line);
+        let read = (self.read)(line);
         let Some(author) = read.author.filter(|_| self.colours) else {
             return format!("{bell}{time}{line}");
         };
@@ -38,7 +42,7 @@ impl Paint {
 
     /// A line that was sent.
     pub(crate) fn sent(&self, line: &str) -> String {
-        format!("{}{}{line}", self.time(), self.dim("> "))
+        format!("{}{}{line}", self.time(), self.dim(self.prompt))
     }
 
     /// What the client itself has to say.
@@ -72,7 +76,14 @@ fn colour(name: &str) -> u8 {
 mod tests {
     use super::*;
 
-    const PLAIN: Paint = Paint { colours: false, clock: None, bell: false, marks: true };
+    const PLAIN: Paint = Paint {
+        read: crate::seen::read,
+        prompt: "> ",
+        colours: false,
+        clock: None,
+        bell: false,
+        marks: true,
+    };
 
     #[test]
     fn without_wishes_a_line_stays_as_it_is() {

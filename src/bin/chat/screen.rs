@@ -8,7 +8,7 @@ use std::thread;
 
 use rustyline::ExternalPrinter;
 
-use crate::limits::{BATCH_LINES_MAX, LAST_LINES_TIMEOUT, SCREEN_LINES_MAX};
+use crate::limits::{BATCH_LINES_MAX, HANDOVER_TIMEOUT, LAST_LINES_TIMEOUT, SCREEN_LINES_MAX};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -47,13 +47,15 @@ struct Waiting {
     lines: VecDeque<String>,
     /// The editor has drawn its prompt. Before that the printer would write across it.
     is_ready: bool,
+    /// A batch is on its way to the editor.
+    is_handing_over: bool,
     /// No more lines will come.
     is_closed: bool,
     /// The editor has read to the end: nobody draws a prompt any more.
     is_editor_gone: bool,
     /// The editor has the last lines. When it comes to draw its prompt again, it is to stay away.
     is_last_handed_over: bool,
-    /// All lines are on the screen, and no prompt; this is what was half typed.
+    /// All lines are on the screen, and no prompt; this is what was half typed, behind its prompt.
     left: Option<String>,
 }
 
@@ -81,7 +83,16 @@ impl Queue {
         }
     }
 
-    /// The editor is about to draw this line behind its prompt. Does not return once the last
+    /// The editor is about to leave its line, and the terminal for a moment: lines wait until it
+    /// has drawn its next prompt.
+    pub(crate) fn pause(&self) {
+        let mut waiting = self.waiting();
+        waiting.is_ready = false;
+        let is_busy = |waiting: &mut Waiting| waiting.is_handing_over;
+        drop(self.changed.wait_timeout_while(waiting, HANDOVER_TIMEOUT, is_busy));
+    }
+
+    /// The editor is about to draw this line, with its prompt. Does not return once the last
     /// lines are out, or the prompt would come back after the end.
     pub(crate) fn before_drawing(&self, line: &str) {
         let mut waiting = self.waiting();
@@ -130,8 +141,14 @@ impl Queue {
         let mut waiting = waited.unwrap_or_else(PoisonError::into_inner);
         let count = waiting.lines.len().min(BATCH_LINES_MAX);
         let batch: String = waiting.lines.drain(..count).map(|line| line + "\n").collect();
+        waiting.is_handing_over = true;
         self.changed.notify_all();
         Some(batch).filter(|batch| !batch.is_empty())
+    }
+
+    fn handed_over(&self) {
+        self.waiting().is_handing_over = false;
+        self.changed.notify_all();
     }
 
     fn waiting(&self) -> MutexGuard<'_, Waiting> {
@@ -144,7 +161,9 @@ pub(crate) fn print(queue: &Queue, mut printer: impl ExternalPrinter) {
     // Up and down again: leaves everything where it is.
     const NOTHING: &str = "\x1b[A\n";
     while let Some(lines) = queue.take() {
-        if printer.print(lines).is_err() {
+        let printed = printer.print(lines);
+        queue.handed_over();
+        if printed.is_err() {
             break;
         }
     }
@@ -157,7 +176,26 @@ pub(crate) fn print(queue: &Queue, mut printer: impl ExternalPrinter) {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
+
+    #[test]
+    fn nothing_is_handed_over_while_the_editor_is_away() {
+        let (queue, is_back) = (Queue::default(), AtomicBool::default());
+        queue.ready();
+        queue.pause();
+        queue.push("a");
+        thread::scope(|scope| {
+            let taken = scope.spawn(|| (queue.take(), is_back.load(Ordering::SeqCst)));
+            is_back.store(true, Ordering::SeqCst);
+            queue.ready();
+            assert_eq!(taken.join().expect("no panic"), (Some("a\n".to_owned()), true));
+        });
+        // It is not waited for for ever.
+        assert!(queue.waiting().is_handing_over);
+        queue.pause();
+    }
 
     #[test]
     fn lines_wait_for_the_prompt_and_come_in_batches() {

@@ -3,6 +3,8 @@
 //! Nothing but what people write begins with `[` or `*`; everything else is the server's word.
 //! A server that words things otherwise only leaves less to complete and to colour.
 
+use crate::dialect::Dialect;
+
 /// A line that arrived, read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Line<'a> {
@@ -17,10 +19,7 @@ pub(crate) struct Line<'a> {
 /// Takes a line apart: `[NAME] text`, `* NAME text`, `[NAME -> you] text`, `[you -> NAME] text`, or
 /// the server's.
 pub(crate) fn read(line: &str) -> Line<'_> {
-    let servers = Line { author: None, text: line, direct: false };
-    if let Some((name, _)) = line.strip_prefix("* ").and_then(|act| act.split_once(' ')) {
-        return Line { author: Some(name), text: &line[2 + name.len()..], direct: false };
-    }
+    let servers = read_act(line);
     // An IPv6 address has brackets of its own, but no blank behind them.
     let Some(end) = line.find("] ").filter(|_| line.starts_with('[')) else { return servers };
     let (name, text) = (&line[1..end], &line[end + 1..]);
@@ -31,9 +30,43 @@ pub(crate) fn read(line: &str) -> Line<'_> {
     }
 }
 
+/// `* NAME text`, or the server's.
+fn read_act(line: &str) -> Line<'_> {
+    match line.strip_prefix("* ").and_then(|act| act.split_once(' ')) {
+        Some((name, _)) => {
+            Line { author: Some(name), text: &line[2 + name.len()..], direct: false }
+        }
+        None => Line { author: None, text: line, direct: false },
+    }
+}
+
+/// The same in the dialect `rid`: `<NAME>text`, `<NAME -> you>text`, `* NAME text`, or the
+/// server's.
+pub(crate) fn read_rid(line: &str) -> Line<'_> {
+    let servers = read_act(line);
+    let Some(rest) = line.strip_prefix('<') else { return servers };
+    let is_name = |name: &str| !name.contains(['<', '>']);
+    match (rest.split_once(" -> you>"), rest.split_once('>')) {
+        (Some((name, text)), _) if is_name(name) => Line { author: Some(name), text, direct: true },
+        (_, Some((name, text))) => Line { author: Some(name), text, direct: false },
+        _ => servers,
+    }
+}
+
+/// The same in the dialect `p2p`: `NAME said : text`, `* NAME text`, or the server's.
+pub(crate) fn read_p2p(line: &str) -> Line<'_> {
+    match line.split_once(" said : ") {
+        Some((name, text)) if !name.contains(' ') => {
+            Line { author: Some(name), text, direct: false }
+        }
+        _ => read_act(line),
+    }
+}
+
 /// See the module.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Seen {
+    read: for<'a> fn(&'a str) -> Line<'a>,
     /// The own nickname, once the server has confirmed one.
     pub(crate) nick: Option<String>,
     /// The room one is in, once the server has named it.
@@ -54,9 +87,20 @@ enum List {
 }
 
 impl Seen {
-    /// With the commands that every chatd knows.
-    pub(crate) fn new() -> Self {
-        let mut seen = Self::default();
+    /// With the commands that every chatd knows, where there are commands.
+    pub(crate) fn new(dialect: &Dialect) -> Self {
+        let mut seen = Self {
+            read: dialect.reader(),
+            nick: None,
+            room: None,
+            names: Latest::default(),
+            rooms: Latest::default(),
+            commands: Latest::default(),
+            list: List::None,
+        };
+        if *dialect != Dialect::Telnet {
+            return seen;
+        }
         let commands = "/away /help /here /join /leave /me /motd /msg /nick /quit /reply /rooms \
                         /topic /who /whois";
         for command in commands.split(' ') {
@@ -68,7 +112,7 @@ impl Seen {
 
     /// Learns from a line that arrived.
     pub(crate) fn learn(&mut self, line: &str) {
-        match read(line).author {
+        match (self.read)(line).author {
             Some("you") => {}
             Some(name) => self.add_name(name),
             None => self.learn_servers(line),
@@ -77,9 +121,10 @@ impl Seen {
 
     /// Whether the line is meant for the person here.
     pub(crate) fn is_mention(&self, line: &str) -> bool {
-        let line = read(line);
+        let line = (self.read)(line);
         let named = |nick: &String| names(line.text, nick);
-        let others = line.author.is_some_and(|author| author != "you");
+        let is_own = |author| author == "you" || self.nick.as_deref() == Some(author);
+        let others = line.author.is_some_and(|author| !is_own(author));
         others && (line.direct || self.nick.as_ref().is_some_and(named))
     }
 
@@ -102,6 +147,12 @@ impl Seen {
         } else if let Some((old, new)) = line.split_once(" is now ") {
             self.names.remove(old);
             self.add_name(new);
+        } else if let Some(name) = between(line, "hello ", ",you login successed") {
+            self.nick = Some(name.to_owned());
+        } else if let Some(name) = between(line, "[", "] entered room.") {
+            self.add_name(name);
+        } else if let Some(name) = between(line, "[", "] left room.") {
+            self.names.remove(name);
         }
     }
 
@@ -136,6 +187,10 @@ impl Seen {
             self.names.add(name);
         }
     }
+}
+
+fn between<'a>(line: &'a str, start: &str, end: &str) -> Option<&'a str> {
+    line.strip_prefix(start)?.strip_suffix(end)
 }
 
 /// Not an address, and one word.
@@ -184,7 +239,11 @@ mod tests {
     use super::*;
 
     fn seen(lines: &[&str]) -> Seen {
-        let mut seen = Seen::new();
+        seen_in(&Dialect::Telnet, lines)
+    }
+
+    fn seen_in(dialect: &Dialect, lines: &[&str]) -> Seen {
+        let mut seen = Seen::new(dialect);
         lines.iter().for_each(|line| seen.learn(line));
         seen
     }
@@ -209,6 +268,41 @@ mod tests {
         ] {
             assert_eq!(read(line), Line { author, text, direct }, "{line:?}");
         }
+    }
+
+    #[test]
+    fn lines_of_the_other_dialects_are_taken_apart() {
+        for (line, author, text, direct) in [
+            ("<plato>hi", Some("plato"), "hi", false),
+            ("<('127.0.0.1', 9)>a>b", Some("('127.0.0.1', 9)"), "a>b", false),
+            ("<plato -> you>hi", Some("plato"), "hi", true),
+            ("<plato>a -> you>b", Some("plato"), "a -> you>b", false),
+            ("[plato] entered room.", None, "[plato] entered room.", false),
+            ("<hi", None, "<hi", false),
+        ] {
+            assert_eq!(read_rid(line), Line { author, text, direct }, "{line:?}");
+        }
+        for (line, author, text) in [
+            ("plato said : hi", Some("plato"), "hi"),
+            ("1 said : a said : b", Some("1"), "a said : b"),
+            ("remote is offline", None, "remote is offline"),
+            ("what he said : no", None, "what he said : no"),
+        ] {
+            assert_eq!(read_p2p(line), Line { author, text, direct: false }, "{line:?}");
+        }
+    }
+
+    #[test]
+    fn names_in_the_other_dialects() {
+        let rid = Dialect::Rid { room: "111".into() };
+        let lines =
+            ["[zeno] entered room.", "<plato>hi", "[gone] entered room.", "[gone] left room."];
+        assert_eq!(all(&seen_in(&rid, &lines).names), ["plato", "zeno"]);
+        let p2p = Dialect::P2p { id: "solon".into() };
+        let seen = seen_in(&p2p, &["hello solon,you login successed", "2 said : hi"]);
+        assert_eq!((seen.nick.as_deref(), all(&seen.names)), (Some("solon"), vec!["2"]));
+        assert!(seen.is_mention("2 said : hi solon"));
+        assert!(!seen.is_mention("solon said : solon"));
     }
 
     #[test]

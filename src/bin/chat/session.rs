@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::args::Target;
+use crate::dialect::Dialect;
 use crate::limits::{PAUSE_MAX, PAUSE_MIN};
 use crate::link;
 use crate::paint::Paint;
@@ -49,7 +50,11 @@ impl Session {
         loop {
             let since = Instant::now();
             let end = self.follow(&stream);
-            match self.talk.lost() {
+            let lost = self.talk.lost();
+            if self.is_refused() {
+                return End::Lost;
+            }
+            match lost {
                 Some(Ending::Asked) if self.piped && end.is_err() => return End::Unconfirmed,
                 Some(Ending::Asked) => return End::Asked,
                 Some(Ending::Unconfirmed) => return End::Unconfirmed,
@@ -67,9 +72,14 @@ impl Session {
         }
     }
 
+    /// Whether the server never let this id in: it would not the next time either.
+    fn is_refused(&self) -> bool {
+        matches!(self.talk.dialect, Dialect::P2p { .. }) && self.seen().nick.is_none()
+    }
+
     /// Shows what arrives until the connection ends.
     fn follow(&self, stream: &TcpStream) -> io::Result<()> {
-        link::read_lines(stream, |line| {
+        link::read_lines(stream, &self.talk.dialect, |line| {
             let is_mention = {
                 let mut seen = self.seen();
                 seen.learn(line);
@@ -104,13 +114,19 @@ impl Session {
 
     /// Asks for the nickname and the room of before, and lets the person write again.
     fn take_up(&self, mut stream: TcpStream) -> io::Result<TcpStream> {
+        stream.write_all(self.opening_again().as_bytes())?;
+        self.talk.connected(stream.try_clone()?);
+        Ok(stream)
+    }
+
+    fn opening_again(&self) -> String {
+        if self.talk.dialect != Dialect::Telnet {
+            return self.talk.dialect.opening();
+        }
         let seen = self.seen();
         let nick = seen.nick.iter().map(|nick| format!("/nick {nick}\r\n"));
         let room = seen.room.iter().filter(|room| *room != ROOM_DEFAULT);
-        let lines: String = nick.chain(room.map(|room| format!("/join {room}\r\n"))).collect();
-        stream.write_all(lines.as_bytes())?;
-        self.talk.connected(stream.try_clone()?);
-        Ok(stream)
+        nick.chain(room.map(|room| format!("/join {room}\r\n"))).collect()
     }
 
     fn state(&self, words: &str) {

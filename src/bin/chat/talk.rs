@@ -6,6 +6,7 @@ use std::net::{Shutdown, TcpStream};
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::dialect::Dialect;
 use crate::limits::{DRAIN_BASE, DRAIN_PER_LINE};
 
 /// Why no more is wanted of the server.
@@ -20,6 +21,7 @@ pub(crate) enum Ending {
 /// See the module.
 #[derive(Debug, Default)]
 pub(crate) struct Talk {
+    pub(crate) dialect: Dialect,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -33,6 +35,10 @@ struct State {
 }
 
 impl Talk {
+    pub(crate) fn new(dialect: Dialect) -> Self {
+        Self { dialect, ..Self::default() }
+    }
+
     /// There is a connection now.
     pub(crate) fn connected(&self, stream: TcpStream) {
         let mut state = self.state();
@@ -59,13 +65,13 @@ impl Talk {
     /// The same, and does something before any answer can arrive.
     pub(crate) fn send_after(&self, line: &str, before: impl FnOnce()) -> bool {
         let mut state = self.state();
-        if is_goodbye(line) {
+        if self.dialect.is_goodbye(line) {
             state.ending = Some(Ending::Asked);
             self.changed.notify_all();
         }
         let Some(mut stream) = state.stream.as_ref() else { return false };
         before();
-        if stream.write_all(format!("{line}\r\n").as_bytes()).is_err() {
+        if stream.write_all(self.dialect.frame(line).as_bytes()).is_err() {
             // The reader notices, and says so.
             let _ = stream.shutdown(Shutdown::Both);
             return false;
@@ -116,29 +122,9 @@ impl Talk {
     }
 }
 
-/// Whether the server ends the connection in answer to the line.
-fn is_goodbye(line: &str) -> bool {
-    let word = line.split_whitespace().next().unwrap_or_default();
-    ["/quit", "/logout"].iter().any(|goodbye| word.eq_ignore_ascii_case(goodbye))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn goodbyes() {
-        for (line, goodbye) in [
-            ("/quit", true),
-            ("/QUIT now", true),
-            ("/logout", true),
-            ("//quit", false),
-            ("quit", false),
-            ("", false),
-        ] {
-            assert_eq!(is_goodbye(line), goodbye, "{line:?}");
-        }
-    }
 
     #[test]
     fn a_wish_to_end_cuts_a_pause_short() {
