@@ -137,6 +137,13 @@ pub(crate) const JITTER_SHARE_MAX: f64 = 0.5;
 pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at how many clients are connected: what an eye takes for steady.
 pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);
+/// Processes that share a run: a million clients by 20,000 descriptors each.
+pub(crate) const PROCESSES_MAX: u32 = 64;
+/// Between the order to start and the first line, where processes have to read it first.
+pub(crate) const PROCESSES_START_DELAY: Duration = Duration::from_millis(200);
+/// Lines of a run that processes share: each tells of each line when its first and last receiver
+/// had it, in about 40 bytes.
+pub(crate) const PROCESSES_LINES_MAX: u64 = 1 << 20;
 
 /// Where other servers are made to listen: below the ports that Linux gives to connections, so that
 /// none of those takes one first.

@@ -7,6 +7,7 @@ use crate::protocol::Protocol;
 use crate::{Failure, failed, usage};
 use rustix::process::Signal;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
@@ -245,7 +246,7 @@ pub struct Watch {
 }
 
 /// What a process has used so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time in its own code.
     pub user_ns: u64,

@@ -262,6 +262,7 @@ mod tests {
         );
 
         report.schedule_lag_us = percentiles(9000.0, 9000.0);
+        report.latency_uncorrected_us = percentiles(1000.0, 6200.0);
         report.hold(&[]);
         let void = head(&report, 3);
         assert_eq!(void[0], "VOID  the generator was the bottleneck, not the server");

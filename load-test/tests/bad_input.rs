@@ -179,7 +179,7 @@ fn a_target_that_lets_nobody_in_is_told() {
 fn too_few_descriptors_are_told() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\"", PROGRAM]);
-    command.args(["--clients", "20", "--target", &nobody().to_string()]);
+    command.args(["--clients", "2000", "--target", &nobody().to_string()]);
     let (exit, told) = run(&mut command);
     assert_eq!(exit, 2, "{told}");
     assert!(told.contains("ulimit -n"), "{told}");
