@@ -419,8 +419,15 @@ pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
         }
         set.set(cpu);
     }
-    sched_setaffinity(None, &set)
-        .map_err(|error| usage(format!("binding to the cores {cpus:?}: {error}; are there such?")))
+    sched_setaffinity(None, &set).map_err(|error| {
+        usage(format!("binding to the cores {cpus:?}: {error}; are there such?"))
+    })?;
+    // The kernel takes those there are.
+    let bound = own_cpus()?;
+    match cpus.iter().find(|cpu| !bound.contains(cpu)) {
+        Some(cpu) => Err(usage(format!("there is no core {cpu}"))),
+        None => Ok(()),
+    }
 }
 
 /// The cores this thread may use.
