@@ -15,7 +15,7 @@ use crate::scenario::{Scenario, ScenarioArguments};
 use crate::slo::{HELP, Slo, shown};
 use crate::summary::{count, time};
 use crate::target::TargetArguments;
-use crate::{Failure, Progress, Session, usage};
+use crate::{Failure, run, usage};
 use clap::{Args, ValueEnum};
 use search::Search;
 use serde::Serialize;
@@ -192,8 +192,7 @@ impl FindMaxArguments {
         let scenario = self.scenario_with(number)?;
         scenario.check()?;
         let target = self.target.open(scenario.protocol)?;
-        let session = Session::connect_showing(scenario, target.addr, Progress::silent())?;
-        let mut report = session.measure(target.watch.as_ref())?;
+        let mut report = run(scenario, target.addr, target.watch.as_ref())?;
         report.hold(&self.slo);
         target.close()?;
         Ok(report)

@@ -3,10 +3,10 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench, peers, find_max ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire,
-//!            │               │                └──▶ stats ─▶ report       audit: these four are pure
-//!            │               └──▶ options, server        processes and their figures in /proc
-//!            └──▶ compare, outputs ─▶ html, hdr ─▶ report
+//! main ─▶ args ─▶ bench, peers, find_max ─▶ processes ─▶ session ─▶ receive, send
+//!            │               │                                │           └──▶ scenario, protocol,
+//!            │               └──▶ options, server             └──▶ stats       wire, audit: pure
+//!            └──▶ compare, outputs ─▶ html, hdr ─▶ report           └──▶ report
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
