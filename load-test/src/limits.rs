@@ -68,6 +68,9 @@ pub(crate) const AWAY: Duration = Duration::from_millis(200);
 pub(crate) const MOVES_MAX: u32 = 2;
 /// How long the sending thread sleeps before it looks whether anybody is left to send to.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How long nothing must come, after everything was sent, for a reader that counts nothing to know
+/// that it has read everything.
+pub(crate) const QUIET_TIME: Duration = Duration::from_millis(500);
 /// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
 /// clients with further ones are counted together.
 pub(crate) const REASONS_MAX: usize = 64;

@@ -57,7 +57,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let (log, stderr) = log_pipe()?;
         let stdout = stderr.try_clone().map_err(|error| failed("a pipe", &error))?;
-        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        command.stdout(stdout).stderr(stderr);
         let server = Self::spawn(command, log, addr, cpus)?;
         let deadline = Instant::now() + SERVER_TIMEOUT;
         while TcpStream::connect(addr).is_err() {
