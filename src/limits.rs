@@ -74,9 +74,24 @@ pub const INPUT_LEN_MAX: usize = 4 * LINE_LEN_MAX;
 /// Bytes of one telnet subnegotiation before a connection is closed. They are skipped, not kept;
 /// the longest known is LINEMODE's table of special characters, under 800 bytes.
 pub const SUBNEGOTIATION_LEN_MAX: usize = 8 * 1024;
-/// Bytes of telnet commands, and NULs, without a line end before a connection is closed. They cost
-/// no memory, only time. Not less, because one who only reads may send a keep-alive of 2 bytes
-/// every 10 s: that goes on for 60 days.
+/// Bytes of a subnegotiation that are kept, of the few options that are read: lists of character
+/// sets are the longest, and one that goes on is answered with no. Freed at its end.
+pub const SUBNEGOTIATION_KEPT_LEN_MAX: usize = 256;
+/// How often a client is asked what it is before rich mode: its name comes first, its terminal
+/// second, and third the word by which MUD clients are known.
+pub const TERMINAL_ASKS: u8 = 3;
+/// Lines that a client in rich mode can call back: at most 16 KiB for each such client.
+pub const RECALLED_LINES_MAX: usize = 16;
+/// Columns of a screen whose width is not known.
+pub const SCREEN_WIDTH: usize = 80;
+/// The fewest columns to reckon with: what is narrower cannot show a wide character beside the
+/// prompt, or is no width at all.
+pub const SCREEN_WIDTH_MIN: usize = 8;
+/// The most: some clients send their width in pixels, and a line is no wider.
+pub const SCREEN_WIDTH_MAX: usize = 1024;
+/// Bytes of telnet commands, and NULs, without a line end before a connection is closed; in rich
+/// mode, of keys. They cost no memory, only time. Not less, because one who only reads may send a
+/// keep-alive of 2 bytes every 10 s: that goes on for 60 days.
 pub const COMMANDS_LEN_MAX: usize = 1024 * 1024;
 /// The longest nickname or room name, in bytes (ASCII).
 pub const NAME_LEN_MAX: usize = 20;

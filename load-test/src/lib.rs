@@ -3,9 +3,9 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit    pure
-//!                    │         └──▶ stats ─▶ report
-//!                    └──▶ options, server              processes and their figures in /proc
+//! main ─▶ args ─▶ bench, peers ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit
+//!                    │                └──▶ stats ─▶ report              these four are pure
+//!                    └──▶ options, server                processes and their figures in /proc
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -17,6 +17,7 @@ mod bench;
 mod children;
 mod clock;
 mod compare;
+mod found;
 mod hdr;
 pub mod html;
 mod jitter;
@@ -25,6 +26,8 @@ mod machine;
 mod options;
 mod outcome;
 mod outputs;
+mod peers;
+mod processes;
 mod progress;
 mod protocol;
 mod reach;
@@ -42,6 +45,7 @@ mod threads;
 mod timeline;
 mod verdict;
 mod wire;
+
 mod written;
 
 pub use audit::Totals;
@@ -88,5 +92,20 @@ pub fn run(
     target: SocketAddr,
     watch: Option<&Watch>,
 ) -> Result<Report, Failure> {
-    Session::connect(scenario, target)?.measure(watch)
+    run_showing(scenario, target, watch, None, Progress::silent())
+}
+
+/// The same, telling how far it is. `processes` share the clients; if it is not said how many, as
+/// few as their descriptors allow.
+pub fn run_showing(
+    scenario: Scenario,
+    target: SocketAddr,
+    watch: Option<&Watch>,
+    processes: Option<u32>,
+    progress: Progress,
+) -> Result<Report, Failure> {
+    match processes.unwrap_or_else(|| processes::needed(&scenario)) {
+        1 => Session::connect_showing(scenario, target, progress)?.measure(watch),
+        processes => processes::run(scenario, target, watch, processes, progress),
+    }
 }

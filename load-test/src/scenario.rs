@@ -1,5 +1,6 @@
-//! What is sent and what must come back: pure, and the same for the same parameters and seed. A
-//! scenario is a list of groups of clients, each with its rooms, senders and rate.
+//! What is sent and what must come back: pure, and the same for the same parameters and seed; only
+//! reading options from a file is not. A scenario is a list of groups of clients, each with its
+//! rooms, senders and rate.
 //!
 //! Client `j` of a group is in its room `j % rooms`, unless rooms are skewed; its first `senders`
 //! clients are the senders, who take turns. Line `i` is due at `i / rate` after the start, or with
@@ -27,11 +28,12 @@ use crate::options::duration_text;
 use crate::protocol::Protocol;
 use crate::wire::SENDERS_MAX;
 use rate::Timetable;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// A load: who connects, who talks, for how long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scenario {
     /// Clients of one kind each. At most one group may stay in the lobby.
     pub groups: Vec<Group>,
@@ -54,7 +56,7 @@ pub struct Scenario {
 }
 
 /// Clients of one kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// What reports call it.
     pub name: String,
@@ -85,7 +87,7 @@ pub struct Group {
 }
 
 /// How clients connect.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connect {
     /// Connects a second; 0: as fast as possible.
     pub rate: u32,

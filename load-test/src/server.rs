@@ -7,13 +7,14 @@ use crate::protocol::Protocol;
 use crate::{Failure, failed, usage};
 use rustix::process::Signal;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
-use std::io::{BufRead, BufReader};
-use std::net::SocketAddr;
+use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
+use std::net::{SocketAddr, TcpStream};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
-use std::process::{ChildStderr, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -39,17 +40,48 @@ impl Server {
         arguments: &[A],
         cpus: &[usize],
     ) -> Result<Self, Failure> {
-        let name = program.display().to_string();
         let mut command = Command::new(program);
-        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
-        let mut child = with_affinity(cpus, || Offspring::start(&mut command))??;
-        let stderr = child.child.stderr.take().expect("it was asked for");
-        let (hearing, heard) = channel();
-        std::thread::spawn(move || follow_log(stderr, &hearing));
-        let addr = SocketAddr::from(([0, 0, 0, 0], 0));
-        let mut server = Self { child, name, addr, heard };
+        let (log, stderr) = log_pipe()?;
+        command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
+        let mut server = Self::spawn(command, log, nowhere, cpus)?;
         server.addr = server.await_listening(false)?;
         Ok(server)
+    }
+
+    /// Starts a program that does not say where it listens, and waits until it does at `addr`.
+    pub(crate) fn start_at(
+        mut command: Command,
+        addr: SocketAddr,
+        cpus: &[usize],
+    ) -> Result<Self, Failure> {
+        let (log, stderr) = log_pipe()?;
+        let stdout = stderr.try_clone().map_err(|error| failed("a pipe", &error))?;
+        command.stdout(stdout).stderr(stderr);
+        let server = Self::spawn(command, log, addr, cpus)?;
+        let deadline = Instant::now() + SERVER_TIMEOUT;
+        while TcpStream::connect(addr).is_err() {
+            match server.heard.try_recv() {
+                Ok(Heard::End(log)) => return Err(server.left(&log)),
+                _ if Instant::now() > deadline => return Err(server.late()),
+                _ => std::thread::sleep(LOOK_INTERVAL),
+            }
+        }
+        Ok(server)
+    }
+
+    /// The command is dropped with its ends of the pipe, so that the log ends with the program.
+    fn spawn(
+        mut command: Command,
+        log: PipeReader,
+        addr: SocketAddr,
+        cpus: &[usize],
+    ) -> Result<Self, Failure> {
+        let name = command.get_program().display().to_string();
+        let child = with_affinity(cpus, || Offspring::start(&mut command))??;
+        let (hearing, heard) = channel();
+        std::thread::spawn(move || follow_log(log, &hearing));
+        Ok(Self { child, name, addr, heard })
     }
 
     /// Starts chatd on a port of its choice, where it speaks `dialect`, with further options.
@@ -99,22 +131,30 @@ impl Server {
     }
 
     fn await_listening(&self, wanted_admin: bool) -> Result<SocketAddr, Failure> {
-        let name = &self.name;
         loop {
             match self.heard.recv_timeout(SERVER_TIMEOUT) {
                 Ok(Heard::Listening { addr, admin }) if admin == wanted_admin => return Ok(addr),
                 Ok(Heard::Listening { .. }) => {}
-                Ok(Heard::End(log)) => {
-                    let said = if log.is_empty() { "nothing" } else { &log.join("\n") };
-                    return Err(Failure::Run(format!("{name} left before it listened: {said}")));
-                }
+                Ok(Heard::End(log)) => return Err(self.left(&log)),
                 Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => {
-                    let message = format!("{name} did not listen within {SERVER_TIMEOUT:?}");
-                    return Err(Failure::Run(message));
+                    return Err(self.late());
                 }
             }
         }
     }
+
+    fn left(&self, log: &[String]) -> Failure {
+        let said = if log.is_empty() { "nothing" } else { &log.join("\n") };
+        Failure::Run(format!("{} left before it listened: {said}", self.name))
+    }
+
+    fn late(&self) -> Failure {
+        Failure::Run(format!("{} did not listen within {SERVER_TIMEOUT:?}", self.name))
+    }
+}
+
+fn log_pipe() -> Result<(PipeReader, PipeWriter), Failure> {
+    std::io::pipe().map_err(|error| failed("a pipe", &error))
 }
 
 /// What the log says: where it listens, or, at its end, its last lines.
@@ -124,9 +164,9 @@ enum Heard {
 }
 
 /// Reads the log to its end, so that the server never waits for a reader.
-fn follow_log(stderr: ChildStderr, heard: &Sender<Heard>) {
+fn follow_log(log: PipeReader, heard: &Sender<Heard>) {
     let mut last = VecDeque::with_capacity(LOG_LINES_MAX);
-    for line in BufReader::new(stderr).split(b'\n').map_while(Result::ok) {
+    for line in BufReader::new(log).split(b'\n').map_while(Result::ok) {
         let line = without_colour(&String::from_utf8_lossy(&line));
         if let Some(addr) = listening_addr(&line) {
             let admin = line.contains("listening admin");
@@ -160,7 +200,12 @@ fn without_colour(line: &str) -> String {
 
 /// The first line that `program --version` prints.
 pub(crate) fn version(program: &Path) -> Option<String> {
-    let output = Command::new(program).arg("--version").output().ok()?;
+    version_by(program, "--version")
+}
+
+/// The same for a program that has another option for it.
+pub(crate) fn version_by(program: &Path, option: &str) -> Option<String> {
+    let output = Command::new(program).arg(option).output().ok()?;
     let text = String::from_utf8_lossy(&output.stdout);
     text.lines().next().map(str::to_owned)
 }
@@ -201,7 +246,7 @@ pub struct Watch {
 }
 
 /// What a process has used so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time in its own code.
     pub user_ns: u64,
@@ -374,8 +419,15 @@ pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
         }
         set.set(cpu);
     }
-    sched_setaffinity(None, &set)
-        .map_err(|error| usage(format!("binding to the cores {cpus:?}: {error}; are there such?")))
+    sched_setaffinity(None, &set).map_err(|error| {
+        usage(format!("binding to the cores {cpus:?}: {error}; are there such?"))
+    })?;
+    // The kernel takes those there are.
+    let bound = own_cpus()?;
+    match cpus.iter().find(|cpu| !bound.contains(cpu)) {
+        Some(cpu) => Err(usage(format!("there is no core {cpu}"))),
+        None => Ok(()),
+    }
 }
 
 /// The cores this thread may use.

@@ -49,6 +49,8 @@ pub(super) enum Command<'a> {
     Away(&'a str),
     /// To be away no longer.
     Here,
+    /// To edit the line being typed on the server, or not any more.
+    Rich(bool),
     /// The end.
     Quit,
     /// A slash without a word.
@@ -75,7 +77,7 @@ struct Verb {
 /// Takes a topic away, where one would be given.
 pub(super) const NO_TOPIC: &str = "-";
 
-const VERBS: [Verb; 19] = [
+const VERBS: [Verb; 20] = [
     Verb { form: "/help [COMMAND]", read: help },
     Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
     Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
@@ -93,6 +95,7 @@ const VERBS: [Verb; 19] = [
     Verb { form: "/away [TEXT]", read: |arguments| Some(Command::Away(arguments)) },
     Verb { form: "/here", read: |arguments| alone(arguments, Command::Here) },
     Verb { form: "/motd", read: |arguments| alone(arguments, Command::Motd) },
+    Verb { form: "/rich on|off", read: rich },
     Verb { form: "/quit", read: |arguments| alone(arguments, Command::Quit) },
     Verb { form: "/logout", read: |arguments| alone(arguments, Command::Quit) },
 ];
@@ -187,6 +190,14 @@ fn msg(arguments: &str) -> Option<Command<'_>> {
     (!text.is_empty()).then_some(Command::Msg { to, text })
 }
 
+fn rich(arguments: &str) -> Option<Command<'_>> {
+    match arguments {
+        "on" => Some(Command::Rich(true)),
+        "off" => Some(Command::Rich(false)),
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,6 +253,10 @@ mod tests {
             ("/here", Here),
             ("/here now", Usage("/here")),
             ("/motd", Motd),
+            ("/rich on", Rich(true)),
+            ("/RICH  off ", Rich(false)),
+            ("/rich", Usage("/rich on|off")),
+            ("/rich on off", Usage("/rich on|off")),
             ("/quit", Quit),
             ("/logout", Quit),
             ("/quit now", Usage("/quit")),

@@ -4,7 +4,7 @@ use std::hash::BuildHasher;
 
 use super::Chat;
 use super::command::{self, Command, NO_TOPIC, echo};
-use super::event::{RoomId, Sink};
+use super::event::{Action, PeerSet, RoomId, Sink};
 use super::message::Message;
 use super::nick::{Name, is_name, is_reserved};
 use super::room::LOBBY;
@@ -43,6 +43,10 @@ impl<S: BuildHasher> Chat<S> {
                 if !self.come_back(user, sink) {
                     self.tell(user, Message::YouAreHere, sink);
                 }
+            }
+            Command::Rich(on) => {
+                let conn = self.sessions[user].conn;
+                sink.push(PeerSet::one(conn.peer), Action::Rich { conn, on });
             }
             Command::Quit => {
                 self.tell(user, Message::Goodbye, sink);

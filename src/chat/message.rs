@@ -224,6 +224,11 @@ pub enum Message<T> {
     LineTooLong,
     /// What came is nothing in the client's dialect.
     Invalid,
+    /// To one who asked for rich mode, or for its end.
+    Rich {
+        /// What has become of that.
+        mode: RichMode,
+    },
     /// So many lines of a room were passed over: the reader was too slow for them.
     Skipped {
         /// How many.
@@ -234,6 +239,21 @@ pub enum Message<T> {
         /// Why.
         reason: CloseReason,
     },
+}
+
+/// How it stands with a client's rich mode, in which the server edits the line being typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RichMode {
+    /// The client was asked.
+    Asked,
+    /// It is on.
+    On,
+    /// It is off.
+    Off,
+    /// The client does not agree to it.
+    Refused,
+    /// The client says that it is a MUD client, which edits lines itself.
+    MudClient,
 }
 
 impl<T> Message<T> {
@@ -314,6 +334,7 @@ impl<T> Message<T> {
             Self::TooManyJoined => Message::TooManyJoined,
             Self::LineTooLong => Message::LineTooLong,
             Self::Invalid => Message::Invalid,
+            Self::Rich { mode } => Message::Rich { mode: *mode },
             Self::Skipped { lines } => Message::Skipped { lines: *lines },
             Self::Closing { reason } => Message::Closing { reason: *reason },
         }

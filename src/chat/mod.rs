@@ -26,7 +26,7 @@ use std::net::SocketAddr;
 pub use close_reason::CloseReason;
 pub use command::command_forms;
 pub use event::{Action, ConnId, Event, PeerId, PeerSet, RoomId, Sink, Start};
-pub use message::Message;
+pub use message::{Message, RichMode};
 pub use nick::RESERVED_NAMES;
 pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};

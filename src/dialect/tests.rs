@@ -138,6 +138,8 @@ pub(super) fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec
         Invalid,
         Skipped { lines: u64::MAX },
     ];
+    use RichMode::*;
+    messages.extend([Asked, On, Off, Refused, MudClient].map(|mode| Rich { mode }));
     messages.extend(CloseReason::ALL.map(|reason| Closing { reason }));
     messages
 }

@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use chatd::engine::SlowPolicy;
 
+use crate::client::FIRST_WORDS;
+use crate::ring::errnos::{self, Errnos};
 use crate::rng::Rng;
 
 /// A run. Rates are per thousand.
@@ -65,6 +67,11 @@ pub(crate) struct Faults {
     pub(crate) cancel_race: u64,
     pub(crate) bell_spurious: u64,
     pub(crate) flush_early: u64,
+    pub(crate) poll_error: u64,
+    pub(crate) close_error: u64,
+    /// Completions for connections that are gone.
+    pub(crate) stale: u64,
+    pub(crate) errnos: &'static Errnos,
     pub(crate) send_capacity_min: u64,
     pub(crate) send_capacity_max: u64,
 }
@@ -82,7 +89,7 @@ impl Options {
             _ => both.to_vec(),
         };
         let full = !crowd && rng.chance(150);
-        Self {
+        let mut options = Self {
             worker_count,
             client_count: if crowd { rng.below(20) + 40 } else { rng.below(18) + 3 },
             arrivals: if crowd { 500 } else { 100 },
@@ -101,7 +108,11 @@ impl Options {
             starved: rng.chance(250).then(|| rng.below(worker_count)),
             time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
             ring: Faults::draw(rng),
+        };
+        if words > FIRST_WORDS && rng.clone().fork().chance(500) {
+            options.ring.widen(&mut rng.clone().fork());
         }
+        options
     }
 
     /// Whether a reader who takes all there is at once can never fall behind: sockets are full only
@@ -140,9 +151,28 @@ impl Faults {
             cancel_race: rate(rng, 1_000),
             bell_spurious: rate(rng, 20),
             flush_early: rate(rng, 50),
+            poll_error: 0,
+            close_error: 0,
+            stale: 0,
+            errnos: &errnos::FEW,
             send_capacity_min: capacity_min,
             send_capacity_max: capacity_max,
         }
+    }
+}
+
+impl Faults {
+    /// With every error the kernel has, more often, and with completions that lost their way. Drawn
+    /// apart, so that the seeds from before stay what they are.
+    fn widen(&mut self, rng: &mut Rng) {
+        self.errnos = &errnos::ALL;
+        self.poll_error = rate(rng, 300);
+        self.close_error = rate(rng, 300);
+        self.stale = rate(rng, 100);
+        self.recv_interrupted = rate(rng, 300);
+        self.send_no_memory = rate(rng, 300);
+        self.send_again = rate(rng, 300);
+        self.send_short = *rng.pick(&[0, 300, 1_000]);
     }
 }
 

@@ -9,7 +9,7 @@
 //! something arrived for it or its time is over.
 
 use std::cell::RefCell;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -25,6 +25,7 @@ use crate::net::{Net, Readable, SocketId};
 use crate::options::Faults;
 use crate::rng::Rng;
 
+pub(crate) mod errnos;
 mod produce;
 mod start;
 
@@ -94,6 +95,10 @@ pub(crate) struct State {
     failed_sends: Vec<Completion>,
     inbox: VecDeque<Completion>,
     stats: Stats,
+    /// Tokens of operations of connections that are gone.
+    past: Vec<u64>,
+    /// Completions under such tokens that were made up.
+    stale_count: u64,
     /// Until when the worker has nothing to do, unless something arrives.
     parked_until: Option<u64>,
     idle_enters: u32,
@@ -150,6 +155,8 @@ struct Slot {
     /// A send was pushed since the last enter.
     sent: bool,
     abort: bool,
+    /// Of its connection's operations so far.
+    tokens: BTreeSet<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -191,6 +198,8 @@ enum Effect {
     Ends(u32),
     /// It is empty.
     Empties(u32),
+    /// It is of a connection before.
+    Stale,
 }
 
 /// What a ring is made of.
@@ -216,6 +225,7 @@ impl FakeRing {
             under_way: 0,
             sent: false,
             abort: false,
+            tokens: BTreeSet::new(),
         };
         let buffers = vec![vec![POISON; RECV_BUFFER_LEN]; usize::from(faults.recv_buffers)];
         let state = Rc::new(RefCell::new(State {
@@ -235,6 +245,8 @@ impl FakeRing {
             failed_sends: Vec::new(),
             inbox: VecDeque::new(),
             stats: Stats::default(),
+            past: Vec::new(),
+            stale_count: 0,
             parked_until: None,
             idle_enters: 0,
         }));
@@ -390,6 +402,11 @@ impl State {
         }
         assert!(self.accepts.is_empty(), "an accept is left");
         assert_eq!(self.worker_buffers(), 0, "buffers the worker keeps");
+    }
+
+    /// Completions that were made up for operations of connections that are gone.
+    pub(crate) fn stale_count(&self) -> u64 {
+        self.stale_count
     }
 
     /// Connections in slots.

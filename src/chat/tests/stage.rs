@@ -24,6 +24,7 @@ pub(super) struct Wire {
     pub(super) log: Option<Vec<String>>,
     pub(super) holds: Vec<(PeerSet, RoomId, bool)>,
     pub(super) closed: Vec<ConnId>,
+    pub(super) rich: Vec<(ConnId, bool)>,
     pub(super) stops: Vec<PeerSet>,
     pub(super) say_count: usize,
     pub(super) delivery_count: usize,
@@ -104,6 +105,10 @@ impl Sink for Wire {
             }
             Action::Say { room, author, message } => self.say(peers, room, author, message),
             Action::Hold { room, on } => self.holds.push((peers, room, on)),
+            Action::Rich { conn, on } => {
+                assert_eq!(peers, PeerSet::one(conn.peer));
+                self.rich.push((conn, on));
+            }
             Action::Close { conn } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
                 assert!(self.seats.iter().all(|seat| seat.0 != conn));

@@ -22,13 +22,14 @@ Commands:\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
+  /rich on|off     edit your line on the server, under what arrives\r
   /quit            end the connection (also /logout)\r
 Everything else goes to the others in your room.\r
 To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 19] = [
+const MORE: [(&str, &str); 20] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -62,6 +63,12 @@ const MORE: [(&str, &str); 19] = [
     ),
     ("/here", "takes the mark away that /away made"),
     ("/motd", "shows what the operator has to say to everybody"),
+    (
+        "/rich",
+        "has the server edit the line you type, with arrows and lines called back, so that what \
+         arrives never touches it. For telnet, PuTTY and others that can; MUD clients edit lines \
+         themselves",
+    ),
     ("/quit", "ends the connection"),
     ("/logout", "as /quit"),
 ];

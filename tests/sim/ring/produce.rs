@@ -2,7 +2,11 @@
 
 use chatd::limits::RECV_BUFFER_LEN;
 
+use super::errnos::Errnos;
 use super::*;
+
+/// Tokens of the past that are kept, the newest.
+const PAST_MAX: usize = 64;
 
 impl State {
     /// Completions of one operation keep their order.
@@ -52,11 +56,13 @@ impl State {
         let Some(id) = backlog.front().copied() else { return false };
         self.accepts.swap_remove(index);
         let result = if self.rng.chance(self.faults.accept_error) {
-            -*self.rng.pick(&[libc::ECONNABORTED, libc::EINTR, libc::EMFILE, libc::ENFILE])
+            let Errnos { accept_gone, accept_failed, .. } = self.faults.errnos;
+            -*self.rng.pick(&[*accept_gone, *accept_failed].concat())
         } else {
             0
         };
-        if result == 0 || result == -libc::ECONNABORTED {
+        let gone = self.faults.errnos.accept_gone.contains(&-result);
+        if result == 0 || gone {
             backlog.pop_front();
         }
         let facts = [self.worker as i64, slot.into(), id as i64, result.into()];
@@ -64,7 +70,7 @@ impl State {
         if result == 0 {
             self.slots[slot as usize].occupant = Occupant::Open(id);
             self.addresses[lane as usize] = net.sockets[id].addr;
-        } else if result == -libc::ECONNABORTED {
+        } else if gone {
             net.sockets[id].break_off(libc::ECONNRESET);
         }
         let effect = if result == 0 { Effect::Nothing } else { Effect::Empties(slot) };
@@ -78,7 +84,9 @@ impl State {
         let spurious = self.rng.chance(self.faults.poll_spurious);
         if armed.not_before <= net.now && (spurious || net.sockets[id].is_writable()) {
             self.slots[index as usize].poll = None;
-            self.post(last(armed.token, POLLOUT), Effect::Ends(index), net.now);
+            let failed = self.rng.chance(self.faults.poll_error);
+            let result = if failed { -self.errno(self.faults.errnos.poll) } else { POLLOUT };
+            self.post(last(armed.token, result), Effect::Ends(index), net.now);
         }
     }
 
@@ -99,13 +107,13 @@ impl State {
         if self.rng.chance(self.faults.recv_reset)
             && net.sockets[id].readable() != Readable::Nothing
         {
-            net.sockets[id].break_off(*self.rng.pick(&[libc::ECONNRESET, libc::ETIMEDOUT]));
+            net.sockets[id].break_off(self.errno(self.faults.errnos.recv_gone));
         }
         let readable = net.sockets[id].readable();
         let interrupted = self.rng.chance(self.faults.recv_interrupted);
         let (result, buffer) = match readable {
             Readable::Nothing => return false,
-            _ if interrupted => (-libc::EINTR, None),
+            _ if interrupted => (-self.errno(self.faults.errnos.recv_failed), None),
             Readable::End => (0, None),
             Readable::Error(errno) => {
                 net.sockets[id].take_error();
@@ -153,9 +161,24 @@ impl State {
         buffers[usize::from(buffer)][..len].copy_from_slice(&bytes);
     }
 
+    /// A completion for a connection that is gone, as if its token had lost its way.
+    fn make_up(&mut self, now: u64) {
+        if self.past.is_empty() || !self.rng.chance(self.faults.stale) {
+            return;
+        }
+        let token = *self.rng.pick(&self.past);
+        // What is still under way under that token would not be told from it.
+        if self.pending.iter().any(|pending| pending.completion.token == token) {
+            return;
+        }
+        let result = *self.rng.pick(&[0, POLLOUT, -libc::ECANCELED, -libc::ECONNRESET]);
+        self.post(last(token, result), Effect::Stale, now);
+    }
+
     /// Moves what is due to where the worker takes it: outcomes of sends all, the rest as far as an
     /// enter goes. Operations are in any order, the completions of one in theirs.
     pub(super) fn hand_over(&mut self, now: u64) {
+        self.make_up(now);
         let salt = self.rng.next();
         let priority = |pending: &Pending| Rng::new(pending.completion.token ^ salt).next();
         let (mut due, mut rest): (Vec<_>, Vec<_>) =
@@ -184,7 +207,17 @@ impl State {
         match pending.effect {
             Effect::Nothing => {}
             Effect::Ends(slot) => self.slots[slot as usize].under_way -= 1,
-            Effect::Empties(slot) => self.slots[slot as usize].occupant = Occupant::Empty,
+            Effect::Empties(slot) => {
+                let slot = &mut self.slots[slot as usize];
+                slot.occupant = Occupant::Empty;
+                let tokens = std::mem::take(&mut slot.tokens);
+                if self.faults.stale > 0 {
+                    self.past.extend(tokens);
+                }
+                let surplus = self.past.len().saturating_sub(PAST_MAX);
+                self.past.drain(..surplus);
+            }
+            Effect::Stale => self.stale_count += 1,
         }
     }
 

@@ -14,6 +14,7 @@ impl State {
                     let slot = self.open_slot(slot);
                     assert!(slot.recv.replace(armed).is_none(), "one receive at a time");
                     slot.under_way += 1;
+                    slot.tokens.insert(token);
                 }
                 Operation::Send { slot, start, bytes } => {
                     let start = start as usize;
@@ -26,6 +27,7 @@ impl State {
                     let slot = self.open_slot(slot);
                     assert!(slot.poll.replace(armed).is_none(), "one poll at a time");
                     slot.under_way += 1;
+                    slot.tokens.insert(token);
                 }
                 Operation::Cancel { target } => self.cancel(target, token, buffers, net),
                 Operation::Abort { slot } => self.open_slot(slot).abort = true,
@@ -117,10 +119,10 @@ impl State {
         net: &mut Net,
     ) -> Result<usize, i32> {
         if self.rng.chance(self.faults.send_reset) {
-            let errno = *self.rng.pick(&[libc::ECONNRESET, libc::EPIPE, libc::ETIMEDOUT]);
+            let errno = self.errno(self.faults.errnos.send_gone);
             net.sockets[id].break_off(errno);
         } else if self.rng.chance(self.faults.send_no_memory) {
-            return Err(*self.rng.pick(&[libc::ENOBUFS, libc::ENOMEM]));
+            return Err(self.errno(self.faults.errnos.send_failed));
         } else if self.rng.chance(self.faults.send_again) {
             return Err(libc::EAGAIN);
         }
@@ -136,7 +138,15 @@ impl State {
         net.trace.note(net.now, "close", &[self.worker as i64, index.into(), slot.abort.into()]);
         slot.occupant = Occupant::Closing;
         slot.abort = false;
-        self.post(last(token, 0), Effect::Empties(index), net.now);
+        let failed = self.rng.chance(self.faults.close_error);
+        let result = if failed { -self.errno(self.faults.errnos.close) } else { 0 };
+        self.slots[index as usize].tokens.insert(token);
+        self.post(last(token, result), Effect::Empties(index), net.now);
+    }
+
+    /// One of these; where there is no choice, none is drawn.
+    pub(super) fn errno(&mut self, errnos: &[i32]) -> i32 {
+        if let [errno] = errnos { *errno } else { *self.rng.pick(errnos) }
     }
 
     pub(super) fn cancel(
@@ -147,7 +157,8 @@ impl State {
         net: &mut Net,
     ) {
         let race = self.rng.chance(self.faults.cancel_race);
-        let (now, not_found) = (net.now, last(token, -libc::ENOENT));
+        let not_found = -self.errno(self.faults.errnos.cancel);
+        let (now, not_found) = (net.now, last(token, not_found));
         if let Some(index) = self.accepts.iter().position(|accept| accept.token == target) {
             if race && self.accept_next(index, net) {
                 return self.post(not_found, Effect::Nothing, now);
