@@ -74,9 +74,24 @@ pub const INPUT_LEN_MAX: usize = 4 * LINE_LEN_MAX;
 /// Bytes of one telnet subnegotiation before a connection is closed. They are skipped, not kept;
 /// the longest known is LINEMODE's table of special characters, under 800 bytes.
 pub const SUBNEGOTIATION_LEN_MAX: usize = 8 * 1024;
-/// Bytes of telnet commands, and NULs, without a line end before a connection is closed. They cost
-/// no memory, only time. Not less, because one who only reads may send a keep-alive of 2 bytes
-/// every 10 s: that goes on for 60 days.
+/// Bytes of a subnegotiation that are kept, of the few options that are read: lists of character
+/// sets are the longest, and one that goes on is answered with no. Freed at its end.
+pub const SUBNEGOTIATION_KEPT_LEN_MAX: usize = 256;
+/// How often a client is asked what it is before rich mode: its name comes first, its terminal
+/// second, and third the word by which MUD clients are known.
+pub const TERMINAL_ASKS: u8 = 3;
+/// Lines that a client in rich mode can call back: at most 16 KiB for each such client.
+pub const RECALLED_LINES_MAX: usize = 16;
+/// Columns of a screen whose width is not known.
+pub const SCREEN_WIDTH: usize = 80;
+/// The fewest columns to reckon with: what is narrower cannot show a wide character beside the
+/// prompt, or is no width at all.
+pub const SCREEN_WIDTH_MIN: usize = 8;
+/// The most: some clients send their width in pixels, and a line is no wider.
+pub const SCREEN_WIDTH_MAX: usize = 1024;
+/// Bytes of telnet commands, and NULs, without a line end before a connection is closed; in rich
+/// mode, of keys. They cost no memory, only time. Not less, because one who only reads may send a
+/// keep-alive of 2 bytes every 10 s: that goes on for 60 days.
 pub const COMMANDS_LEN_MAX: usize = 1024 * 1024;
 /// The longest nickname or room name, in bytes (ASCII).
 pub const NAME_LEN_MAX: usize = 20;
@@ -91,6 +106,16 @@ pub const REMARK_LEN_MAX: usize = 160;
 pub const AWAY_TOLD_MAX: usize = 32;
 /// Numbers that are tried behind a nickname that is taken, to find one that is free.
 pub const NAME_TRIES_MAX: u32 = 20;
+/// Lines of a room that are kept for those who join it, unless the operator chooses.
+pub const HISTORY_LINES: u64 = 10;
+/// The most that may be chosen: what a terminal shows at once, some times over. With the longest
+/// lines that is 107 KB for one who joins, below `PRIVATE_LEN_MAX`.
+pub const HISTORY_LINES_MAX: u64 = 100;
+/// Bytes of text that the histories of all rooms keep. Each line costs 120 more, so that as many of
+/// the shortest cost three times as much.
+pub const HISTORY_LEN_MAX: usize = 64 << 20;
+/// Bytes by which the memory of a kept line grows, so that it can be used again for the next.
+pub const HISTORY_STEP: usize = 64;
 /// The longest message of the day, in bytes: a screen of 24 lines with 170 bytes each. Every client
 /// is sent it from one place.
 pub const MOTD_LEN_MAX: usize = 4096;

@@ -223,6 +223,13 @@ pub enum Action<T> {
         /// Whether reading stops.
         on: bool,
     },
+    /// The connection wants rich mode (`on`), or line mode again. Its dialect answers.
+    Rich {
+        /// Whose.
+        conn: ConnId,
+        /// Whether it wants it.
+        on: bool,
+    },
     /// The connection gets what it is owed and is closed. The core knows it no longer.
     Close {
         /// Whose.
@@ -274,6 +281,7 @@ impl<T> Action<T> {
                 Action::Say { room: *room, author: *author, message: message.map(text_of) }
             }
             Self::Hold { room, on } => Action::Hold { room: *room, on: *on },
+            Self::Rich { conn, on } => Action::Rich { conn: *conn, on: *on },
             Self::Close { conn } => Action::Close { conn: *conn },
             Self::Stop => Action::Stop,
         }

@@ -1,6 +1,6 @@
 //! What clients were refused, to be counted.
 
-use super::message::Message;
+use super::message::{Message, RichMode};
 
 /// Why something that a client asked for was not done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,11 +20,12 @@ pub enum Refusal {
     LineTooLong,
     RemarkTooLong,
     Invalid,
+    Rich,
 }
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::UnknownCommand,
         Self::Usage,
         Self::BadName,
@@ -38,6 +39,7 @@ impl Refusal {
         Self::LineTooLong,
         Self::RemarkTooLong,
         Self::Invalid,
+        Self::Rich,
     ];
 
     /// What the message refuses, if it does.
@@ -57,6 +59,7 @@ impl Refusal {
             Message::LineTooLong => Self::LineTooLong,
             Message::RemarkTooLong => Self::RemarkTooLong,
             Message::Invalid => Self::Invalid,
+            Message::Rich { mode: RichMode::Refused | RichMode::MudClient } => Self::Rich,
             _ => return None,
         })
     }
@@ -78,6 +81,7 @@ impl Refusal {
             Self::LineTooLong => "line_too_long",
             Self::RemarkTooLong => "remark_too_long",
             Self::Invalid => "invalid",
+            Self::Rich => "rich",
         }
     }
 }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
-use crate::chat::{Message, Start};
+use crate::chat::{Message, RichMode, Start};
 
 pub mod p2p;
 pub mod rid;
@@ -56,8 +56,16 @@ pub enum Input<'a> {
     LineTooLong,
     /// The client asks whether the server is there (telnet AYT).
     AreYouThere,
-    /// Bytes of the protocol that go back as they are (telnet refusals); between two lines only.
+    /// Bytes that go back as they are: telnet's answers, and what rich mode draws; between two
+    /// lines only.
     Answer(&'a [u8]),
+    /// Rich mode begins, or will not, or is over.
+    Rich {
+        /// What the person is told.
+        mode: RichMode,
+        /// Bytes that go back after that.
+        answer: &'a [u8],
+    },
     /// The input went on without ending a line for `limits::INPUT_LEN_MAX` bytes, or a frame for
     /// `limits::DISCARDED_LEN_MAX`. The last input.
     EndlessLine,
@@ -80,7 +88,7 @@ impl Input<'_> {
     /// Whether it counts as a line: it costs others something, or asks for an answer.
     #[must_use]
     pub fn counts(&self) -> bool {
-        !matches!(self, Self::Answer(_) | Self::EndlessLine | Self::Foreign)
+        !matches!(self, Self::Answer(_) | Self::Rich { .. } | Self::EndlessLine | Self::Foreign)
     }
 }
 
@@ -151,6 +159,32 @@ impl Decoder {
             Self::Telnet(decoder) => decoder.decode(bytes, sink),
             Self::Rid(decoder) => decoder.decode(bytes, sink),
             Self::P2p(decoder) => decoder.decode(bytes, sink),
+        }
+    }
+}
+
+/// Rich mode, which only telnet has. See `telnet::Decoder`.
+impl Decoder {
+    /// Asks for rich mode, or ends it; says what becomes of that, and appends what is to be sent
+    /// after that to `out`. `None` where there is no such mode.
+    pub fn set_rich(&mut self, on: bool, out: &mut Vec<u8>) -> Option<RichMode> {
+        match self {
+            Self::Telnet(decoder) => Some(decoder.set_rich(on, out)),
+            Self::Rid(_) | Self::P2p(_) => None,
+        }
+    }
+
+    /// Takes the line being typed from the screen; what does that is appended to `out`.
+    pub fn clear(&mut self, out: &mut Vec<u8>) {
+        if let Self::Telnet(decoder) = self {
+            decoder.clear(out);
+        }
+    }
+
+    /// Draws the line being typed below everything sent; what does that is appended to `out`.
+    pub fn draw(&mut self, out: &mut Vec<u8>) {
+        if let Self::Telnet(decoder) = self {
+            decoder.draw(out);
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::Write;
 
-use crate::chat::{CloseReason, Message, RESERVED_NAMES};
+use crate::chat::{CloseReason, Message, RESERVED_NAMES, RichMode, What};
 use crate::limits::{
     INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, REMARK_LEN_MAX, ROOMS_MAX, ROOMS_PER_CLIENT_MAX,
 };
@@ -57,6 +57,20 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
         M::RoomsEntry { room, members, topic } => {
             put!(out, "  {room} ({members}){}", Remark(topic));
         }
+        M::PastHead { room, lines: 0 } => put!(out, "No lines of {room} are kept"),
+        M::PastHead { room, lines: 1 } => put!(out, "The last line of {room} (UTC):"),
+        M::PastHead { room, lines } => put!(out, "The last {lines} lines of {room} (UTC):"),
+        M::Past { minute, author, what, text } => {
+            put!(out, "  {:02}:{:02} ", minute / 60, minute % 60);
+            match what {
+                What::Said => put!(out, "[{author}] {text}"),
+                What::Acted => put!(out, "* {author} {text}"),
+            }
+        }
+        M::HistoryIs { on: true } => put!(out, "You are shown the last lines of a room you join"),
+        M::HistoryIs { on: false } => {
+            put!(out, "You are not shown the last lines of a room you join");
+        }
         M::AndMore { count } => put!(out, "  and {count} more"),
         M::Goodbye => put!(out, "Goodbye"),
         M::Here => put!(out, "Yes, chatd is here"),
@@ -86,6 +100,7 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
         }
         M::LineTooLong => put!(out, "That line was over {LINE_LEN_MAX} bytes and was not sent"),
         M::Invalid => put!(out, "Invalid format message"),
+        M::Rich { mode } => put!(out, "{}", rich_mode(mode)),
         M::Skipped { lines: 1 } => put!(out, "(1 line skipped: your connection is slow)"),
         M::Skipped { lines } => put!(out, "({lines} lines skipped: your connection is slow)"),
         M::Closing { reason } => closing(out, reason),
@@ -121,6 +136,20 @@ struct Remark<'a>(&'a str);
 impl fmt::Display for Remark<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.0.is_empty() { Ok(()) } else { write!(f, ": {}", self.0) }
+    }
+}
+
+fn rich_mode(mode: RichMode) -> &'static str {
+    match mode {
+        RichMode::Asked => {
+            "Asked your client for rich mode. If nothing happens, it does not know it"
+        }
+        RichMode::On => "Rich mode is on: /rich off ends it",
+        RichMode::Off => "Rich mode is off",
+        RichMode::Refused => "Your client does not agree to rich mode: it stays as it is",
+        RichMode::MudClient => {
+            "Your client is a MUD client, which edits lines itself: no rich mode"
+        }
     }
 }
 

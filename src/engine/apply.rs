@@ -64,6 +64,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 self.say(room, author, message);
             }
             Action::Hold { room, on } => self.hold_room(room, on),
+            Action::Rich { conn, on } => self.set_rich(key_of(conn), on),
             Action::Close { conn } => {
                 let key = key_of(conn);
                 if self.conn(key).is_some_and(|conn| conn.is_open()) {

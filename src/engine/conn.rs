@@ -68,6 +68,8 @@ pub(super) struct Conn {
     pub(super) blocked: bool,
     /// It stands in the queue of those with something to send.
     pub(super) queued: bool,
+    /// Its line is edited here: see `rich`.
+    pub(super) rich: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -124,6 +126,7 @@ impl Conn {
             cancelling: false,
             blocked: false,
             queued: false,
+            rich: false,
         }
     }
 
@@ -209,6 +212,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// The connection gets the rest of a begun line and its replies, then it is closed.
     pub(super) fn drain(&mut self, key: Key, reason: CloseReason) {
         self.unsubscribe_all(key);
+        if reason != CloseReason::EndOfFile {
+            self.end_rich(key);
+        }
         let Some(conn) = self.conn_mut(key).filter(|conn| conn.is_sent_to()) else { return };
         conn.state = State::Draining(reason);
         conn.held = None;

@@ -139,8 +139,11 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
         self.tell_skipped(key);
         let conn = self.conn(key)?;
-        let (private, mut next) = (conn.private, conn.subscription);
+        let (private, mut next, rich) = (conn.private, conn.subscription, conn.rich);
         if private != NONE && self.private_len(private) > 0 {
+            return self.send_private(key);
+        }
+        if rich && self.is_behind(next) && self.clear_line(key) {
             return self.send_private(key);
         }
         while next != NONE {
@@ -155,16 +158,21 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Sends a member what the last sweep was about. What came later is the next sweep's: a member
     /// that ran after every line by itself would undo the pacing.
     fn catch_up(&mut self, index: u32) -> Option<u32> {
-        let subscription = &self.subscriptions[index as usize];
-        let room_feed = &self.feeds[subscription.feed as usize];
-        // At the end there is no next sweep to wait for.
-        let until = if self.stopping { room_feed.feed.head() } else { room_feed.target };
-        if subscription.cursor < until {
+        if self.is_owed(index) {
             self.send_from_room(index)
         } else {
             self.stop_lagging(index);
             None
         }
+    }
+
+    /// Whether the subscription is behind what the last sweep was about.
+    pub(super) fn is_owed(&self, index: u32) -> bool {
+        let subscription = &self.subscriptions[index as usize];
+        let room_feed = &self.feeds[subscription.feed as usize];
+        // At the end there is no next sweep to wait for.
+        let until = if self.stopping { room_feed.feed.head() } else { room_feed.target };
+        subscription.cursor < until
     }
 
     fn send_private(&mut self, key: Key) -> Option<u32> {
@@ -238,6 +246,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if stopping && conn.is_open() {
             self.tell(key, &Message::Stopping);
             self.drain(key, CloseReason::Stop);
+        } else {
+            self.draw_line(key);
         }
     }
 
@@ -301,7 +311,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
         let conn = &self.conns[key.slot as usize];
         let blocked = conn.blocked;
-        if blocked || conn.queued || conn.sent.0 == self.batch_number {
+        // In rich mode something of its own goes first.
+        if blocked || conn.queued || conn.rich || conn.sent.0 == self.batch_number {
             self.set_lagging(index);
             if blocked && self.is_too_far_behind(index) {
                 self.slow.push((key, CloseReason::Slow));

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use super::Worker;
 use super::conn::{Conn, Held, NONE, State};
 use super::token::Key;
-use crate::chat::{CloseReason, Event, Message};
+use crate::chat::{CloseReason, Event, Message, RichMode};
 use crate::dialect::Input;
 use crate::limits::{HELD_LEN, HELD_LEN_MAX, LINES_IN_MAX, RESUMES_MAX};
 use crate::time::Clock;
@@ -136,7 +136,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let (id, dialect) = (self.id(key), self.dialect(key));
         let interval = self.config.bounds.line_interval();
         let Self { conns, batch, stats, now, .. } = self;
-        let Conn { decoder, rate, .. } = &mut conns[key.slot as usize];
+        let Conn { decoder, rate, rich, .. } = &mut conns[key.slot as usize];
         let mut ending = None;
         let count = decoder.decode(bytes, &mut |input| {
             match input {
@@ -148,6 +148,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 Input::LineTooLong => batch.push(Event::LineTooLong { conn: id }),
                 Input::AreYouThere => dialect.render(&Message::Here, answers),
                 Input::Answer(bytes) => answers.extend_from_slice(bytes),
+                Input::Rich { mode, answer } => {
+                    *rich = mode == RichMode::On;
+                    let message = Message::Rich { mode };
+                    stats.count_refusal(&message);
+                    dialect.render(&message, answers);
+                    answers.extend_from_slice(answer);
+                }
                 Input::EndlessLine => ending = Some(CloseReason::EndlessLine),
                 Input::Foreign => ending = Some(CloseReason::Foreign),
             }

@@ -31,6 +31,7 @@ mod input;
 mod output;
 pub mod pool;
 mod rate;
+mod rich;
 mod shared_texts;
 mod slow;
 pub mod stats;

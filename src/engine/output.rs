@@ -5,7 +5,7 @@ use super::feed::{Exhausted, Feed, NOBODY};
 use super::pool::Piece;
 use super::token::Key;
 use super::{Timer, Worker};
-use crate::chat::{CloseReason, Event, Message, Refusal, RoomId};
+use crate::chat::{CloseReason, Event, Message, RoomId};
 use crate::dialect::Dialect;
 use crate::limits::{CHUNK_LEN, PRIVATE_LEN_MAX, SPARE_FEEDS};
 use crate::time::{Clock, Time};
@@ -97,10 +97,9 @@ impl Room {
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// Appends a message to a connection's own feed.
     pub(super) fn tell(&mut self, key: Key, message: &Message<&str>) {
+        self.clear_line(key);
         let dialect = self.dialect(key);
-        if let Some(refusal) = Refusal::of(message) {
-            self.stats.refused[refusal as usize].add(1);
-        }
+        self.stats.count_refusal(message);
         if let Some(piece) = self.shared_texts.find(dialect, message) {
             return self.tell_shared(key, piece);
         }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use crate::chat::{CloseReason, Refusal};
+use crate::chat::{CloseReason, Message, Refusal};
 
 /// A count with one writer: adding is a plain load and store, reading never disturbs it.
 #[derive(Debug, Default)]
@@ -108,4 +108,13 @@ pub struct WorkerStats {
     pub hub_wait_ns: Counter,
     /// How long turns took, without waiting.
     pub turns: Durations,
+}
+
+impl WorkerStats {
+    /// Counts what a client is told, if that is a refusal.
+    pub fn count_refusal(&self, message: &Message<&str>) {
+        if let Some(refusal) = Refusal::of(message) {
+            self.refused[refusal as usize].add(1);
+        }
+    }
 }

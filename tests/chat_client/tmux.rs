@@ -96,6 +96,26 @@ impl Terminal {
         self.ask(&["pipe-pane", "-O", &format!("cat >{path}")]);
     }
 
+    /// Gives it another size, which its program has been told of then.
+    pub(crate) fn resize(&self, columns: u16, rows: u16) {
+        let size = [columns.to_string(), rows.to_string()];
+        self.ask(&["resize-window", "-x", &size[0], "-y", &size[1]]);
+        let expected = format!("{rows} {columns}");
+        wait("its size", || (self.stty("size") == expected).then_some(()), || self.stty("size"));
+    }
+
+    /// How it is set.
+    pub(crate) fn settings(&self) -> String {
+        self.stty("-g")
+    }
+
+    fn stty(&self, what: &str) -> String {
+        let name = self.ask(&["display", "-p", "#{pane_tty}"]);
+        let output = Command::new("stty").args(["-F", name.trim(), what]).output().expect("stty");
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).expect("ASCII").trim().to_owned()
+    }
+
     /// How the program ended. That it did is known before it is known how.
     pub(crate) fn exit_code(&self) -> String {
         let status = || {

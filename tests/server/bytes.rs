@@ -115,7 +115,8 @@ fn telnet_commands_are_no_text() {
 fn each_option_is_refused_once() {
     let server = Server::start("");
     let [mut asker, mut reader] = server.lobby(["asker", "reader"]);
-    for option in 0..=255 {
+    // All but CHARSET.
+    for option in (0..=255).filter(|option| *option != 42) {
         for (request, refusal) in [(0xfd, 0xfc), (0xfb, 0xfe)] {
             asker.send([0xff, request, option]);
             asker.expect([0xff, refusal, option]);
@@ -125,6 +126,20 @@ fn each_option_is_refused_once() {
     }
     asker.catch_up();
     asker.say("still here", &mut [&mut reader]);
+}
+
+#[test]
+fn utf_8_is_the_character_set() {
+    let server = Server::start("");
+    let mut client = server.connect();
+    client.send(b"\xff\xfb\x2a");
+    client.expect(b"\xff\xfd\x2a");
+    client.send(b"\xff\xfa\x2a\x01 LATIN1 UTF-8\xff\xf0");
+    client.expect(b"\xff\xfa\x2a\x02UTF-8\xff\xf0");
+    client.send(b"\xff\xfa\x2a\x01 LATIN1\xff\xf0");
+    client.expect(b"\xff\xfa\x2a\x03\xff\xf0");
+    client.send(b"\xff\xfd\x2a");
+    client.expect(b"\xff\xfb\x2a\xff\xfa\x2a\x01;UTF-8\xff\xf0");
 }
 
 #[test]

@@ -28,6 +28,8 @@ mod dialects;
 mod limits;
 /// One test for each bug that was found, named by what went wrong.
 mod regression;
+/// Rich mode: the line being typed, under what arrives.
+mod rich;
 /// Rooms, names, commands and their words.
 mod small_talk;
 /// The service manager: ready, alive, stopping.

@@ -16,8 +16,10 @@ Commands:\r
   /reply TEXT      write to the one who wrote to you last\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
+  /history         show the last lines of your room\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
+  /rich on|off     edit your line on the server, under what arrives\r
   /quit            end the connection (also /logout)\r
 Everything else goes to the others in your room.\r
 To begin a line with a slash, write two: //like this\r

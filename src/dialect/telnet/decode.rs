@@ -2,17 +2,21 @@
 //! matters how the bytes were cut.
 //!
 //! A line ends at LF, CR LF, CR NUL or a lone CR, and is given out at once, at the CR. Telnet
-//! commands (RFC 854) may stand anywhere; every option is refused, once. The keys that erase work,
-//! because some clients send each key as it is typed. Between two lines a connection that never
-//! negotiated holds no heap.
+//! commands (RFC 854) may stand anywhere (`negotiation`). The keys that erase work, because some
+//! clients send each key as it is typed; in rich mode all keys do, and are drawn (`rich`). Between
+//! two lines a connection that never negotiated holds no heap.
 
 use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use memchr::memchr3;
 
+use super::code::{AYT, BRK, DO, DONT, EC, EL, IAC, IP, SB, SE, WILL, WONT};
 use super::foreign::Opening;
 use super::line::TypedLine;
+use super::negotiation::{Negotiation, Word};
+use super::rich::Rich;
+use crate::chat::RichMode;
 use crate::dialect::Input;
 use crate::limits::{COMMANDS_LEN_MAX, INPUT_LEN_MAX, LINE_LEN_MAX, SUBNEGOTIATION_LEN_MAX};
 use crate::text;
@@ -21,26 +25,10 @@ const NUL: u8 = 0x00;
 const BACKSPACE: u8 = 0x08;
 const LF: u8 = b'\n';
 const CR: u8 = b'\r';
+const CTRL_C: u8 = 0x03;
 const CTRL_U: u8 = 0x15;
 const CTRL_W: u8 = 0x17;
 const DELETE: u8 = 0x7f;
-
-/// The bytes of telnet's commands.
-mod command {
-    pub(super) const SE: u8 = 240;
-    pub(super) const BRK: u8 = 243;
-    pub(super) const IP: u8 = 244;
-    pub(super) const AYT: u8 = 246;
-    pub(super) const EC: u8 = 247;
-    pub(super) const EL: u8 = 248;
-    pub(super) const SB: u8 = 250;
-    pub(super) const WILL: u8 = 251;
-    pub(super) const WONT: u8 = 252;
-    pub(super) const DO: u8 = 253;
-    pub(super) const DONT: u8 = 254;
-    pub(super) const IAC: u8 = 255;
-}
-use command::{AYT, BRK, DO, DONT, EC, EL, IAC, IP, SB, SE, WILL, WONT};
 
 thread_local! {
     /// For lines that the gate changes. One for each thread instead of one for each connection.
@@ -54,8 +42,8 @@ type Sink<'a> = dyn FnMut(Input<'_>) -> ControlFlow<()> + 'a;
 pub struct Decoder {
     /// What came since the last line end, after erasing. Empty if `text_len` is 0.
     line: TypedLine,
-    /// The requests already refused; there from the first one on.
-    refused: Option<Box<Refused>>,
+    /// There from the first request on, of whichever end.
+    negotiation: Option<Box<Negotiation>>,
     /// Bytes of commands, and NULs, since the last line end.
     commands_len: u32,
     /// Bytes of text since the last line end, erased ones and keys that erase too.
@@ -80,29 +68,14 @@ enum State {
     AfterCr,
     /// After IAC.
     Command,
-    /// After IAC WILL or IAC DO: the option to refuse.
-    Request(Request),
-    /// After IAC WONT or IAC DONT: an option that is off anyway.
-    Off,
-    /// After IAC SB: skipped up to IAC SE. `len` bytes so far.
+    /// After IAC and WILL, WONT, DO or DONT: the option.
+    Option(Word),
+    /// After IAC SB: up to IAC SE. `len` bytes so far.
     Subnegotiation { len: u16 },
     /// After an IAC inside of one.
     SubnegotiationCommand { len: u16 },
     /// After the last input. All that comes is swallowed.
     Closed,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Request {
-    Will,
-    Do,
-}
-
-/// A bit for each request and option. A request is answered once, so there can be no loop
-/// (RFC 1143).
-#[derive(Debug, Default)]
-struct Refused {
-    bits: [[u64; 4]; 2],
 }
 
 /// More came without a line end than a limit allows.
@@ -128,10 +101,60 @@ impl Decoder {
             let (len, flow) = self.step(&bytes[taken..], sink);
             taken += len;
             if flow.is_break() {
-                break;
+                return taken;
             }
         }
+        // All was taken, so that it does not matter whether the sink breaks.
+        if self.rich().is_some_and(|rich| rich.is_drawn()) {
+            let _ = self.answer(sink, Rich::draw);
+        }
         taken
+    }
+
+    /// Asks for rich mode, or ends it: what becomes of that. `out` is sent after that was said.
+    pub fn set_rich(&mut self, on: bool, out: &mut Vec<u8>) -> RichMode {
+        if on {
+            return self.negotiation.get_or_insert_default().ask(out);
+        }
+        if let Some(negotiation) = &mut self.negotiation {
+            let typed = negotiation.end(out);
+            self.type_on(typed.as_bytes());
+        }
+        RichMode::Off
+    }
+
+    /// In rich mode, takes the line being typed from the screen, so that something else can be
+    /// sent.
+    pub fn clear(&mut self, out: &mut Vec<u8>) {
+        self.put_drawn(out, Rich::clear);
+    }
+
+    /// In rich mode, draws the line being typed below everything sent.
+    pub fn draw(&mut self, out: &mut Vec<u8>) {
+        self.put_drawn(out, Rich::draw);
+    }
+
+    fn rich(&mut self) -> Option<&mut Rich> {
+        self.negotiation.as_mut()?.rich()
+    }
+
+    fn put_drawn(&mut self, out: &mut Vec<u8>, put: impl FnOnce(&mut Rich, &mut String)) {
+        let mut drawn = String::new();
+        if let Some(rich) = self.rich() {
+            put(rich, &mut drawn);
+        }
+        out.extend_from_slice(drawn.as_bytes());
+    }
+
+    /// Gives what the editor draws, if it draws anything.
+    fn answer(
+        &mut self,
+        sink: &mut Sink<'_>,
+        put: impl FnOnce(&mut Rich, &mut String),
+    ) -> ControlFlow<()> {
+        let mut drawn = Vec::new();
+        self.put_drawn(&mut drawn, put);
+        if drawn.is_empty() { ControlFlow::Continue(()) } else { sink(Input::Answer(&drawn)) }
     }
 
     /// Reads the start of `rest`, which is not empty. Gives at most one input. Takes a byte or
@@ -152,6 +175,9 @@ impl Decoder {
     fn read_text(&mut self, rest: &[u8], sink: &mut Sink<'_>) -> Step {
         let text_end = memchr3(LF, CR, IAC, rest).unwrap_or(rest.len());
         let (text, after) = rest.split_at(text_end);
+        if self.rich().is_some() {
+            return self.read_keys(text, after, sink);
+        }
         let ends_line = matches!(after, [LF | CR, ..]);
         if ends_line && self.text_len == 0 && text.len() <= LINE_LEN_MAX && !has_keys(text) {
             return (text_end + self.end_line(after), give_line(text, sink));
@@ -168,6 +194,39 @@ impl Decoder {
             self.commands_len += 1;
         }
         (rest.len().min(text_end + 1), ControlFlow::Continue(()))
+    }
+
+    /// As `read_text`, in rich mode. Where a line ends, what it looks like at last is given first,
+    /// and its end is taken with the line itself.
+    fn read_keys(&mut self, text: &[u8], after: &[u8], sink: &mut Sink<'_>) -> Step {
+        if self.count_commands(text.len()).is_err() {
+            return (text.len(), self.close(Input::EndlessLine, sink));
+        }
+        let Some(rich) = self.rich() else { return (0, ControlFlow::Continue(())) };
+        rich.read(text);
+        if matches!(after, [LF | CR, ..]) {
+            let mut drawn = String::new();
+            if rich.finish(&mut drawn) {
+                return (text.len(), sink(Input::Answer(drawn.as_bytes())));
+            }
+            let line = rich.take();
+            let len = text.len() + self.end_line(after);
+            return match line {
+                Some(line) => (len, give_line(line.as_bytes(), sink)),
+                None => (len, sink(Input::LineTooLong)),
+            };
+        }
+        if !after.is_empty() {
+            self.state = State::Command;
+            self.commands_len += 1;
+        }
+        (text.len() + after.len().min(1), ControlFlow::Continue(()))
+    }
+
+    /// Goes on with what was typed in rich mode.
+    fn type_on(&mut self, text: &[u8]) {
+        self.text_len = u16::try_from(text.len()).expect("a line fits");
+        self.line.push(text);
     }
 
     /// Adds text to the line, obeying the keys in it.
@@ -213,66 +272,124 @@ impl Decoder {
         if self.count_commands(1).is_err() {
             return (1, self.close(Input::EndlessLine, sink));
         }
+        // Before the server says something by itself, the line being typed goes from the screen.
+        if self.says_something(byte) && self.rich().is_some_and(|rich| rich.is_drawn()) {
+            return (0, self.answer(sink, Rich::clear));
+        }
         let state = std::mem::take(&mut self.state);
         let flow = match (state, byte) {
             // A stray 0xFF, as in Latin-1: the line ends all the same.
             (State::Command | State::SubnegotiationCommand { .. }, LF | CR) => {
                 return (0, ControlFlow::Continue(()));
             }
-            (State::Request(request), option) => self.refuse(request, option, sink),
+            (State::Option(word), option) => {
+                self.negotiate(sink, |negotiation, out, _| negotiation.hear(word, option, out))
+            }
             (State::Subnegotiation { len }, IAC) => {
                 self.state = State::SubnegotiationCommand { len };
                 ControlFlow::Continue(())
             }
-            (State::Subnegotiation { len }, _) => self.skip(len, sink),
-            (State::SubnegotiationCommand { len }, IAC) => self.skip(len, sink),
-            (State::SubnegotiationCommand { .. }, SE) => ControlFlow::Continue(()),
+            (State::Subnegotiation { len }, _) => self.keep(len, byte, sink),
+            (State::SubnegotiationCommand { len }, IAC) => self.keep(len, byte, sink),
+            (State::SubnegotiationCommand { .. }, SE) => {
+                self.negotiate(sink, Negotiation::end_subnegotiation)
+            }
             (State::Command | State::SubnegotiationCommand { .. }, _) => {
                 self.obey_command(byte, sink)
             }
-            (State::Off | State::Text | State::AfterCr | State::Closed, _) => {
-                ControlFlow::Continue(())
-            }
+            (State::Text | State::AfterCr | State::Closed, _) => ControlFlow::Continue(()),
         };
         (1, flow)
+    }
+
+    /// Whether this byte of a command brings a message to the person.
+    fn says_something(&self, byte: u8) -> bool {
+        match self.state {
+            State::Command => byte == AYT,
+            State::Option(word) => {
+                self.negotiation.as_ref().is_some_and(|it| it.would_end(word, byte))
+            }
+            _ => false,
+        }
     }
 
     /// Obeys the byte after IAC.
     fn obey_command(&mut self, byte: u8, sink: &mut Sink<'_>) -> ControlFlow<()> {
         match byte {
-            WILL => self.state = State::Request(Request::Will),
-            DO => self.state = State::Request(Request::Do),
-            WONT | DONT => self.state = State::Off,
-            SB => self.state = State::Subnegotiation { len: 0 },
-            EC => self.line.erase_character(),
-            EL | IP | BRK => self.line.erase(),
+            WILL => self.state = State::Option(Word::Will),
+            WONT => self.state = State::Option(Word::Wont),
+            DO => self.state = State::Option(Word::Do),
+            DONT => self.state = State::Option(Word::Dont),
+            SB => {
+                self.negotiation.get_or_insert_default().begin_subnegotiation();
+                self.state = State::Subnegotiation { len: 0 };
+            }
+            EC => self.obey_keys(&[BACKSPACE], TypedLine::erase_character),
+            EL | IP | BRK => self.obey_keys(&[CTRL_C], TypedLine::erase),
             AYT => return sink(Input::AreYouThere),
-            IAC if self.hold(&[IAC]).is_err() => return self.close(Input::EndlessLine, sink),
+            IAC => {
+                if let Some(rich) = self.rich() {
+                    rich.read(&[IAC]);
+                } else if self.hold(&[IAC]).is_err() {
+                    return self.close(Input::EndlessLine, sink);
+                }
+            }
             _ => {}
         }
         ControlFlow::Continue(())
     }
 
-    /// Passes over one byte of a subnegotiation of which `len` bytes came before.
-    fn skip(&mut self, len: u16, sink: &mut Sink<'_>) -> ControlFlow<()> {
+    fn obey_keys(&mut self, keys: &[u8], erase: fn(&mut TypedLine)) {
+        match self.rich() {
+            Some(rich) => rich.read(keys),
+            None => erase(&mut self.line),
+        }
+    }
+
+    /// Reads one byte of a subnegotiation of which `len` bytes came before.
+    fn keep(&mut self, len: u16, byte: u8, sink: &mut Sink<'_>) -> ControlFlow<()> {
         match add(len, 1, SUBNEGOTIATION_LEN_MAX) {
             Ok(len) => {
                 self.state = State::Subnegotiation { len };
+                self.negotiation.get_or_insert_default().keep(byte);
                 ControlFlow::Continue(())
             }
             Err(Endless) => self.close(Input::EndlessLine, sink),
         }
     }
 
-    fn refuse(&mut self, request: Request, option: u8, sink: &mut Sink<'_>) -> ControlFlow<()> {
-        if !self.refused.get_or_insert_default().insert(request, option) {
-            return ControlFlow::Continue(());
+    /// Something of a negotiation came. At most one input: what is said of rich mode brings with it
+    /// what is to be sent.
+    fn negotiate(
+        &mut self,
+        sink: &mut Sink<'_>,
+        hear: impl FnOnce(&mut Negotiation, &mut Vec<u8>, &mut String) -> Option<RichMode>,
+    ) -> ControlFlow<()> {
+        let (mut answer, mut drawn) = (Vec::new(), String::new());
+        let negotiation = self.negotiation.get_or_insert_default();
+        let mode = hear(negotiation, &mut answer, &mut drawn);
+        answer.extend_from_slice(drawn.as_bytes());
+        match mode {
+            Some(mode) => {
+                match mode {
+                    RichMode::On => self.take_over_line(),
+                    RichMode::Off => drop(self.set_rich(false, &mut answer)),
+                    _ => {}
+                }
+                sink(Input::Rich { mode, answer: &answer })
+            }
+            None if answer.is_empty() => ControlFlow::Continue(()),
+            None => sink(Input::Answer(&answer)),
         }
-        let refusal = match request {
-            Request::Will => DONT,
-            Request::Do => WONT,
-        };
-        sink(Input::Answer(&[IAC, refusal, option]))
+    }
+
+    /// What is typed already goes on in rich mode.
+    fn take_over_line(&mut self) {
+        let line = std::mem::take(&mut self.line);
+        self.text_len = 0;
+        if let (Some(rich), TypedLine::Held(bytes)) = (self.rich(), line) {
+            rich.read(&bytes);
+        }
     }
 
     fn count_commands(&mut self, count: usize) -> Result<(), Endless> {
@@ -285,19 +402,9 @@ impl Decoder {
     fn close(&mut self, input: Input<'_>, sink: &mut Sink<'_>) -> ControlFlow<()> {
         self.state = State::Closed;
         self.line.erase();
-        self.refused = None;
+        // Rich mode is ended with the connection.
+        self.negotiation.take_if(|negotiation| !negotiation.is_rich());
         sink(input)
-    }
-}
-
-impl Refused {
-    /// Whether the request is a new one.
-    fn insert(&mut self, request: Request, option: u8) -> bool {
-        let word = &mut self.bits[request as usize][usize::from(option / 64)];
-        let bit = 1 << (option % 64);
-        let is_new = *word & bit == 0;
-        *word |= bit;
-        is_new
     }
 }
 

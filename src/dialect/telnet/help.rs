@@ -20,15 +20,17 @@ Commands:\r
   /reply TEXT      write to the one who wrote to you last\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
+  /history         show the last lines of your room\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
+  /rich on|off     edit your line on the server, under what arrives\r
   /quit            end the connection (also /logout)\r
 Everything else goes to the others in your room.\r
 To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 19] = [
+const MORE: [(&str, &str); 21] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -56,12 +58,23 @@ const MORE: [(&str, &str); 19] = [
          about that from now on; with - it is about nothing any more. Whoever comes is told",
     ),
     (
+        "/history",
+        "shows the last lines of your room, with their times in UTC. /join shows them too, unless \
+         you said /history off",
+    ),
+    (
         "/away",
         "marks you away, with a reason if you like. Who writes to you is told once. You are back \
          when you say something, or with /here",
     ),
     ("/here", "takes the mark away that /away made"),
     ("/motd", "shows what the operator has to say to everybody"),
+    (
+        "/rich",
+        "has the server edit the line you type, with arrows and lines called back, so that what \
+         arrives never touches it. For telnet, PuTTY and others that can; MUD clients edit lines \
+         themselves",
+    ),
     ("/quit", "ends the connection"),
     ("/logout", "as /quit"),
 ];
