@@ -161,3 +161,7 @@ pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
 pub(crate) const COMPARE_INDEPENDENT_MIN: f64 = 4.0;
 /// How likely a comparison may fail a run that is no worse, all its tests together.
 pub(crate) const COMPARE_LEVEL: f64 = 0.05;
+/// Steps of a search: 1 to a million by doubling, and back between two of them by halving.
+pub(crate) const FIND_MAX_STEPS: u32 = 40;
+/// Lines a second beyond which none is searched: more than one thread can send.
+pub(crate) const FIND_MAX_RATE: u32 = 1_000_000;
