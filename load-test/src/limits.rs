@@ -68,6 +68,9 @@ pub(crate) const AWAY: Duration = Duration::from_millis(200);
 pub(crate) const MOVES_MAX: u32 = 2;
 /// How long the sending thread sleeps before it looks whether anybody is left to send to.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How long nothing must come, after everything was sent, for a reader that counts nothing to know
+/// that it has read everything.
+pub(crate) const QUIET_TIME: Duration = Duration::from_millis(500);
 /// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
 /// clients with further ones are counted together.
 pub(crate) const REASONS_MAX: usize = 64;
@@ -158,3 +161,7 @@ pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
 pub(crate) const COMPARE_INDEPENDENT_MIN: f64 = 4.0;
 /// How likely a comparison may fail a run that is no worse, all its tests together.
 pub(crate) const COMPARE_LEVEL: f64 = 0.05;
+/// Steps of a search: 1 to a million by doubling, and back between two of them by halving.
+pub(crate) const FIND_MAX_STEPS: u32 = 40;
+/// Lines a second beyond which none is searched: more than one thread can send.
+pub(crate) const FIND_MAX_RATE: u32 = 1_000_000;

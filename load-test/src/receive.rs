@@ -9,6 +9,7 @@
 mod connect;
 mod lag;
 mod moves;
+mod plain;
 
 pub(crate) use connect::loopback_address;
 
