@@ -118,7 +118,7 @@ pub(crate) const SECONDS_MAX: u64 = 3600;
 pub(crate) const HEAT_BUCKETS_PER_DECADE: f64 = 16.0;
 /// Upper end of the first of these buckets, in microseconds: less than any network takes.
 pub(crate) const HEAT_FIRST_US: f64 = 10.0;
-/// Between two instants at which the jitter thread wakes up: half a percent of a core.
+/// Between two instants at which the jitter thread wakes up: one to two percent of a core.
 pub(crate) const JITTER_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Lateness of lines up to here never voids a run, in microseconds: any wake-up may take as long
