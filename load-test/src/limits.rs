@@ -121,7 +121,7 @@ pub(crate) const SECONDS_MAX: u64 = 3600;
 pub(crate) const HEAT_BUCKETS_PER_DECADE: f64 = 16.0;
 /// Upper end of the first of these buckets, in microseconds: less than any network takes.
 pub(crate) const HEAT_FIRST_US: f64 = 10.0;
-/// Between two instants at which the jitter thread wakes up: half a percent of a core.
+/// Between two instants at which the jitter thread wakes up: one to two percent of a core.
 pub(crate) const JITTER_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Lateness of lines up to here never voids a run, in microseconds: any wake-up may take as long
@@ -164,3 +164,7 @@ pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
 pub(crate) const COMPARE_INDEPENDENT_MIN: f64 = 4.0;
 /// How likely a comparison may fail a run that is no worse, all its tests together.
 pub(crate) const COMPARE_LEVEL: f64 = 0.05;
+/// Steps of a search: 1 to a million by doubling, and back between two of them by halving.
+pub(crate) const FIND_MAX_STEPS: u32 = 40;
+/// Lines a second beyond which none is searched: more than one thread can send.
+pub(crate) const FIND_MAX_RATE: u32 = 1_000_000;
