@@ -115,6 +115,8 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         rooms: Vec::new(),
         clients_max: 100,
         motd: false,
+        history_lines: 3,
+        start: 0,
     };
     let ring = Uring::new(Options {
         submissions: 256,

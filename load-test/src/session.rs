@@ -31,6 +31,9 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
+/// How a thread reads what comes to its clients.
+type Reading = fn(Receiver) -> Result<Received, Failure>;
+
 /// The clients of one process: every `of`th, from `index` on.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Part {
@@ -138,10 +141,26 @@ impl Session {
 
     /// The same with a part of the clients, where others have the other parts.
     pub(crate) fn connect_part(
+        scenario: Scenario,
+        target: SocketAddr,
+        progress: Progress,
+        part: Part,
+    ) -> Result<Self, Failure> {
+        Self::connect_to_read(scenario, target, progress, part, Receiver::receive_all)
+    }
+
+    /// All clients, to throw away all that comes: only what that costs is to be known.
+    pub(crate) fn connect_plain(scenario: Scenario, target: SocketAddr) -> Result<Self, Failure> {
+        let (all, read) = (Part { index: 0, of: 1 }, Receiver::throw_away_all);
+        Self::connect_to_read(scenario, target, Progress::silent(), all, read)
+    }
+
+    fn connect_to_read(
         mut scenario: Scenario,
         target: SocketAddr,
         progress: Progress,
         part: Part,
+        read: Reading,
     ) -> Result<Self, Failure> {
         // So that a thread finds its clients by its number among those of all processes.
         scenario.threads *= part.of as usize;
@@ -150,7 +169,7 @@ impl Session {
         let begun_ns = now_ns();
         let mut session = Self::start(plan, target, progress, part)?;
         let (ready_sender, ready) = channel();
-        session.spawn(target, &ready_sender)?;
+        session.spawn(target, &ready_sender, read)?;
         drop(ready_sender);
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
@@ -301,6 +320,7 @@ impl Session {
         &mut self,
         target: SocketAddr,
         ready: &Sender<Result<Ready, Failure>>,
+        read: Reading,
     ) -> Result<(), Failure> {
         let Part { index, of } = self.part;
         let threads = self.plan.scenario.threads / of as usize;
@@ -323,7 +343,7 @@ impl Session {
                 // Nobody listens any more once another thread has failed.
                 drop(ready.send(outcome));
                 drop(ready);
-                if connected { receiver.receive_all() } else { Err(Failure::Run(String::new())) }
+                if connected { read(receiver) } else { Err(Failure::Run(String::new())) }
             };
             self.threads.push(threads::start(format!("{RECEIVER_NAME}-{thread}"), receiving)?);
         }

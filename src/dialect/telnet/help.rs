@@ -20,6 +20,7 @@ Commands:\r
   /reply TEXT      write to the one who wrote to you last\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
+  /history         show the last lines of your room\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
   /rich on|off     edit your line on the server, under what arrives\r
@@ -29,7 +30,7 @@ To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 20] = [
+const MORE: [(&str, &str); 21] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -55,6 +56,11 @@ const MORE: [(&str, &str); 20] = [
         "/topic",
         "tells what your room is about. With a text, everybody in the room is told that it is \
          about that from now on; with - it is about nothing any more. Whoever comes is told",
+    ),
+    (
+        "/history",
+        "shows the last lines of your room, with their times in UTC. /join shows them too, unless \
+         you said /history off",
     ),
     (
         "/away",
