@@ -6,8 +6,8 @@ use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
 use crate::{
-    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, peers, processes,
-    run_showing, slo,
+    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, find_max, peers,
+    processes, run_showing, slo,
 };
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
@@ -37,6 +37,8 @@ enum Command {
     Peers(peers::PeersArguments),
     /// Puts two runs side by side, and tells whether the second is worse than chance explains
     Compare(compare::CompareArguments),
+    /// Finds the most clients, or the highest rate, with which a server holds what is asked of it
+    FindMax(Box<find_max::FindMaxArguments>),
     /// Names the presets, what each is for and what it stands for
     List,
     /// Has a part of the clients of another process, which tells it what to do
@@ -94,6 +96,7 @@ impl Arguments {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
             Some(Command::Peers(arguments)) => peers::execute(&arguments).map(ExitCode::from),
             Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
+            Some(Command::FindMax(arguments)) => find_max::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {
                 outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)

@@ -3,9 +3,10 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench, peers ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit
-//!                    │                └──▶ stats ─▶ report              these four are pure
-//!                    └──▶ options, server                processes and their figures in /proc
+//! main ─▶ args ─▶ bench, peers, find_max ─▶ processes ─▶ session ─▶ receive, send
+//!            │               │                                │           └──▶ scenario, protocol,
+//!            │               └──▶ options, server             └──▶ stats       wire, audit: pure
+//!            └──▶ compare, outputs ─▶ html, hdr ─▶ report           └──▶ report
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -17,6 +18,7 @@ mod bench;
 mod children;
 mod clock;
 mod compare;
+mod find_max;
 mod found;
 mod hdr;
 pub mod html;
