@@ -74,6 +74,9 @@ pub(crate) const QUIET_TIME: Duration = Duration::from_millis(500);
 /// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
 /// clients with further ones are counted together.
 pub(crate) const REASONS_MAX: usize = 64;
+/// How old a server's last words may be to be its reason for closing: older ones were about
+/// something else, such as who came to the room.
+pub(crate) const LAST_WORDS_AGE_MAX: Duration = Duration::from_secs(1);
 /// What is kept of a reason, in bytes.
 pub(crate) const REASON_LEN_MAX: usize = 256;
 /// Events taken from epoll at once.

@@ -49,6 +49,8 @@ pub(super) enum Command<'a> {
     History,
     /// Whether to be told them on joining a room.
     SetHistory(bool),
+    /// Whether lines begin with the time.
+    SetTime(bool),
     /// To be away; why may be empty.
     Away(&'a str),
     /// To be away no longer.
@@ -81,7 +83,7 @@ struct Verb {
 /// Takes a topic away, where one would be given.
 pub(super) const NO_TOPIC: &str = "-";
 
-const VERBS: [Verb; 21] = [
+const VERBS: [Verb; 22] = [
     Verb { form: "/help [COMMAND]", read: help },
     Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
     Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
@@ -97,6 +99,7 @@ const VERBS: [Verb; 21] = [
     Verb { form: "/me TEXT", read: |arguments| some(arguments).map(Command::Act) },
     Verb { form: "/topic [TEXT]", read: topic },
     Verb { form: "/history [on|off]", read: history },
+    Verb { form: "/time on|off", read: |word| on_or_off(word).map(Command::SetTime) },
     Verb { form: "/away [TEXT]", read: |arguments| Some(Command::Away(arguments)) },
     Verb { form: "/here", read: |arguments| alone(arguments, Command::Here) },
     Verb { form: "/motd", read: |arguments| alone(arguments, Command::Motd) },
@@ -265,6 +268,9 @@ mod tests {
             ("/topic", Topic),
             ("/topic -", SetTopic("-")),
             ("/topic two words", SetTopic("two words")),
+            ("/time on", SetTime(true)),
+            ("/time Off", SetTime(false)),
+            ("/time", Usage("/time on|off")),
             ("/history", History),
             ("/history ON", SetHistory(true)),
             ("/history off", SetHistory(false)),

@@ -43,6 +43,11 @@ impl<S: BuildHasher> Chat<S> {
                     self.tell_history(user, room, sink);
                 }
             }
+            Command::SetTime(on) => {
+                let conn = self.sessions[user].conn;
+                sink.push(PeerSet::one(conn.peer), Action::Stamp { conn, on });
+                self.tell(user, Message::TimeIs { on }, sink);
+            }
             Command::SetHistory(on) => self.set_history(user, on, sink),
             Command::Away(text) => self.go_away(user, text, sink),
             Command::Here => {

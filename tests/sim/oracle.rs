@@ -221,6 +221,8 @@ impl Oracle {
 
     fn judge(&mut self, id: PersonId, line: &[u8]) {
         let text = std::str::from_utf8(line).expect("lines are UTF-8");
+        let text = without_time(text);
+        let line = text.as_bytes();
         if is_room_line(text) {
             self.people[id].judge_room_line(id, line);
         } else if let Some((author, text)) = direct(text) {
@@ -318,6 +320,20 @@ impl Room {
     fn topic_line(&self) -> Option<Vec<u8>> {
         let message = Message::Topic { room: self.name.as_str(), topic: self.topic.as_str() };
         (!self.topic.is_empty()).then(|| render(&message))
+    }
+}
+
+/// The line without the time that it may begin with: which lines do is not judged.
+fn without_time(line: &str) -> &str {
+    let is_time = |time: &str| {
+        time.bytes()
+            .enumerate()
+            .all(|(place, byte)| if place == 2 { byte == b':' } else { byte.is_ascii_digit() })
+    };
+    let (time, rest) = line.split_at_checked(6).unwrap_or(("", line));
+    match time.strip_suffix(' ') {
+        Some(time) if is_time(time) => rest,
+        _ => line,
     }
 }
 

@@ -151,6 +151,7 @@ impl World {
             listener_count,
             pace: self.options.pace,
             drain: DRAIN,
+            start: 0,
             bounds: Bounds::default(),
         };
         let parts = ring::Parts {

@@ -105,6 +105,7 @@ impl Receiver {
             asked_ns,
             joined_ns: 0,
             said: Vec::new(),
+            said_ns: 0,
         })
     }
 

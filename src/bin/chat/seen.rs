@@ -102,7 +102,7 @@ impl Seen {
             return seen;
         }
         let commands = "/away /help /here /history /join /leave /me /motd /msg /nick /quit /reply \
-                        /rooms /topic /who /whois";
+                        /rooms /time /topic /who /whois";
         for command in commands.split(' ') {
             seen.commands.add(command);
         }

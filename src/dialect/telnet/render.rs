@@ -107,6 +107,8 @@ mod tests {
                 Past { minute: 1_439, author: name, what: What::Acted, text: "waves" },
                 "  23:59 * plato waves",
             ),
+            (TimeIs { on: true }, "Lines begin with the time, UTC"),
+            (TimeIs { on: false }, "Lines begin without the time"),
             (HistoryIs { on: true }, "You are shown the last lines of a room you join"),
             (HistoryIs { on: false }, "You are not shown the last lines of a room you join"),
             (AndMore { count: 5 }, "  and 5 more"),
