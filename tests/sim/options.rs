@@ -28,6 +28,8 @@ pub(crate) struct Options {
     pub(crate) pace: Duration,
     /// How often, in one step, a client does something.
     pub(crate) activity: u64,
+    /// How many clients ask for rich mode.
+    pub(crate) rich: u64,
     /// Of how many kinds the lines are (`client::WORDS`).
     pub(crate) words: usize,
     /// How many of the lines are long.
@@ -100,6 +102,7 @@ impl Options {
             trusted: rng.chance(850),
             pace: Duration::from_micros(*rng.pick(&[0, 1_000, 10_000])),
             activity: rng.between(200, 950),
+            rich: 0,
             words,
             long_lines: *rng.pick(&[0, 50, 900]),
             slow_readers: *rng.pick(&[0, 0, 200, 700]),
@@ -109,6 +112,9 @@ impl Options {
             time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
             ring: Faults::draw(rng),
         };
+        if words > FIRST_WORDS {
+            options.rich = *rng.clone().fork().pick(&[0, 0, 300, 900]);
+        }
         if words > FIRST_WORDS && rng.clone().fork().chance(500) {
             options.ring.widen(&mut rng.clone().fork());
         }
