@@ -130,7 +130,10 @@ impl Options {
         let is_soon = faults.late == 0 || faults.late_us <= 50;
         let is_certain = faults.send_again == 0 && faults.send_no_memory == 0;
         let is_large = faults.send_capacity_min >= 4_096;
-        is_soon && is_certain && is_large && self.starved.is_none()
+        // In rich mode sends are many and of a few bytes: a socket that takes even those in part
+        // looks full all the time.
+        let is_whole = self.rich == 0 || faults.send_short == 0;
+        is_soon && is_certain && is_large && is_whole && self.starved.is_none()
     }
 }
 
