@@ -15,8 +15,8 @@ use serde::Deserialize;
 use crate::chat::validate_room_name;
 use crate::dialect::Dialect;
 use crate::limits::{
-    ADDRESS_MAX, BEHIND_LEN_LEAST, BEHIND_LEN_MAX, BEHIND_S_MAX, DRAIN_S_MAX, LINES_MAX,
-    LISTENERS_MAX, PACE_MS_MAX, ROOMS_MAX, SLOTS_MAX, UNREAD_LEN_LEAST, UNREAD_LEN_MAX,
+    ADDRESS_MAX, BEHIND_LEN_LEAST, BEHIND_LEN_MAX, BEHIND_S_MAX, DRAIN_S_MAX, HISTORY_LINES_MAX,
+    LINES_MAX, LISTENERS_MAX, PACE_MS_MAX, ROOMS_MAX, SLOTS_MAX, UNREAD_LEN_LEAST, UNREAD_LEN_MAX,
     WORKERS_MAX,
 };
 
@@ -64,6 +64,10 @@ pub struct Options {
     /// The message of the day: a text that people are shown when they connect [default: none]
     #[arg(long, value_name = "FILE")]
     pub motd: Option<PathBuf>,
+    /// Lines of each room that are kept, for /history and for who comes by /join; 0: none
+    /// [default: 10]
+    #[arg(long, value_name = "N")]
+    pub history_lines: Option<Number<0, HISTORY_LINES_MAX>>,
     /// Clients at a time [default: as many as the limit of open files allows]
     #[arg(long, value_name = "N")]
     pub max_clients: Option<Number<1, { SLOTS_MAX as u64 * WORKERS_MAX as u64 }>>,
@@ -124,6 +128,7 @@ impl Options {
             transcript: self.transcript.or(file.transcript),
             room: first_said(self.room, file.room),
             motd: self.motd.or(file.motd),
+            history_lines: self.history_lines.or(file.history_lines),
             max_clients: self.max_clients.or(file.max_clients),
             trust: first_said(self.trust, file.trust),
             address_clients: self.address_clients.or(file.address_clients),

@@ -15,7 +15,7 @@ use ipnet::IpNet;
 use crate::args::{Args, LogLevel, Number, Options, Slow, Trust, Unconfined};
 use crate::engine::{Bounds, SlowPolicy};
 use crate::failure::{Failure, Kind};
-use crate::limits::{DRAIN_S, PACE_MS, WORKERS_MAX};
+use crate::limits::{DRAIN_S, HISTORY_LINES, PACE_MS, WORKERS_MAX};
 use crate::motd;
 
 pub use crate::args::Listen;
@@ -38,6 +38,8 @@ pub struct Config {
     pub rooms: Vec<String>,
     /// The message of the day; may be empty.
     pub motd: Arc<str>,
+    /// Lines of each room that are kept.
+    pub history_lines: usize,
     /// Clients at a time; `None`: as many as the limit of open files allows.
     pub clients_max: Option<u64>,
     /// Networks whose clients are exempt from the limits for each address and from the rate of
@@ -107,6 +109,7 @@ impl Config {
             transcript: options.transcript.map(Transcript::from),
             rooms: options.room.into_iter().map(|room| room.0).collect(),
             motd: options.motd.as_deref().map_or_else(|| Ok("".into()), motd::read)?,
+            history_lines: count(options.history_lines.map_or(HISTORY_LINES, Number::value)),
             clients_max: options.max_clients.map(|clients| clients.value()),
             trusted: trusted(&options.trust),
             bounds,
@@ -171,7 +174,7 @@ fn cores() -> usize {
 }
 
 fn count(number: u64) -> usize {
-    usize::try_from(number).expect("a count below WORKERS_MAX")
+    usize::try_from(number).expect("a count bounded by args")
 }
 
 /// Reads the options in the file.
@@ -267,7 +270,8 @@ mod tests {
     #[test]
     fn every_option_has_one_name_in_both_places() {
         let words = "--listen 127.0.0.1:1 --listen telnet://[::1]:2 --workers 3 --admin 127.0.0.1:4 \
-             --transcript - --room one --room two --motd /dev/null --max-clients 5 --slow skip \
+             --transcript - --room one --room two --motd /dev/null --history-lines 14 \
+             --max-clients 5 --slow skip \
              --pace 6 --drain 7 --log-level debug --address-clients 8 --address-rate 9 \
              --line-burst 11 --line-rate 12 --behind-bytes 20000 --behind-age 13 \
              --unread-bytes 5000 --user nobody --unconfined ring";
@@ -280,6 +284,7 @@ mod tests {
             transcript = "-"
             room = ["one", "two"]
             motd = "/dev/null"
+            history-lines = 14
             max-clients = 5
             slow = "skip"
             pace = 6

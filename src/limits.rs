@@ -106,6 +106,16 @@ pub const REMARK_LEN_MAX: usize = 160;
 pub const AWAY_TOLD_MAX: usize = 32;
 /// Numbers that are tried behind a nickname that is taken, to find one that is free.
 pub const NAME_TRIES_MAX: u32 = 20;
+/// Lines of a room that are kept for those who join it, unless the operator chooses.
+pub const HISTORY_LINES: u64 = 10;
+/// The most that may be chosen: what a terminal shows at once, some times over. With the longest
+/// lines that is 107 KB for one who joins, below `PRIVATE_LEN_MAX`.
+pub const HISTORY_LINES_MAX: u64 = 100;
+/// Bytes of text that the histories of all rooms keep. Each line costs 120 more, so that as many of
+/// the shortest cost three times as much.
+pub const HISTORY_LEN_MAX: usize = 64 << 20;
+/// Bytes by which the memory of a kept line grows, so that it can be used again for the next.
+pub const HISTORY_STEP: usize = 64;
 /// The longest message of the day, in bytes: a screen of 24 lines with 170 bytes each. Every client
 /// is sent it from one place.
 pub const MOTD_LEN_MAX: usize = 4096;

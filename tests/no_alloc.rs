@@ -107,6 +107,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         listener_count: 1,
         pace: Duration::from_millis(1),
         drain: Duration::from_secs(1),
+        start: 0,
         bounds: Bounds::default(),
     };
     let hub = chat::Config {
@@ -115,6 +116,8 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         rooms: Vec::new(),
         clients_max: 100,
         motd: false,
+        history_lines: 3,
+        start: 0,
     };
     let ring = Uring::new(Options {
         submissions: 256,

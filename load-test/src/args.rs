@@ -1,11 +1,14 @@
 //! What the operator types, and how it becomes a scenario and a target.
 
-use crate::children::{self, Barrier};
+use crate::children::{self, Orders};
 use crate::options::{check_writable, say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
 use crate::target::TargetArguments;
-use crate::{Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, peers, slo};
+use crate::{
+    Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, find_max, peers,
+    processes, run_showing, slo,
+};
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
 use std::net::SocketAddr;
@@ -34,8 +37,13 @@ enum Command {
     Peers(peers::PeersArguments),
     /// Puts two runs side by side, and tells whether the second is worse than chance explains
     Compare(compare::CompareArguments),
+    /// Finds the most clients, or the highest rate, with which a server holds what is asked of it
+    FindMax(Box<find_max::FindMaxArguments>),
     /// Names the presets, what each is for and what it stands for
     List,
+    /// Has a part of the clients of another process, which tells it what to do
+    #[command(hide = true)]
+    Share,
     /// Makes the files of a run from its JSON: HTML, .hgrm, .hlog
     Report(outputs::ReportArguments),
 }
@@ -49,6 +57,10 @@ struct RunArguments {
     target: TargetArguments,
     #[command(flatten)]
     output: OutputArguments,
+    /// Processes that share the clients; otherwise as few as their descriptors allow
+    #[arg(long, value_name = "N", conflicts_with = "barrier")]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    processes: Option<u32>,
     /// Say `ready` on standard output when all are welcome, then wait for a line; leave when
     /// standard input ends
     #[arg(long, hide = true, requires = "target")]
@@ -84,10 +96,12 @@ impl Arguments {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
             Some(Command::Peers(arguments)) => peers::execute(&arguments).map(ExitCode::from),
             Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
+            Some(Command::FindMax(arguments)) => find_max::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {
                 outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)
             }
+            Some(Command::Share) => processes::work().map(|()| ExitCode::SUCCESS),
             None => self.run.execute().map(ExitCode::from),
         }
     }
@@ -104,7 +118,7 @@ impl RunArguments {
         self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
-        let barrier = self.barrier.then(Barrier::new);
+        let orders = self.barrier.then(Orders::new);
         let target = self.target.open(scenario.protocol)?;
         if self.output.speaks() {
             if self.scenario.is_named() {
@@ -114,9 +128,14 @@ impl RunArguments {
         }
         let silent = self.output.quiet || self.barrier;
         let progress = if silent { Progress::silent() } else { Progress::shown() };
-        let session = Session::connect_showing(scenario, target.addr, progress)?;
-        barrier.as_ref().map_or(Ok(()), Barrier::wait)?;
-        let mut report = session.measure(target.watch.as_ref())?;
+        let watch = target.watch.as_ref();
+        let mut report = if let Some(orders) = orders {
+            let session = Session::connect_showing(scenario, target.addr, progress)?;
+            orders.await_start()?;
+            session.measure(watch)?
+        } else {
+            run_showing(scenario, target.addr, watch, self.processes, progress)?
+        };
         report.hold(&self.output.slo);
         self.output.write(&report)?;
         target.close()?;

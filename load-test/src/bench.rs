@@ -5,6 +5,7 @@
 //! scenarios measure chatd alone.
 
 mod crowd;
+mod engine;
 mod generator;
 mod goals;
 mod joins;
@@ -84,6 +85,8 @@ pub(crate) enum Preset {
     Joins,
     /// 19,000 clients on one worker, 40,000 on three (chatd only)
     Capacity,
+    /// The generator's own cost: busy, read as always and by a plain reader (chatd only)
+    Engine,
 }
 
 /// A program to measure.
@@ -91,6 +94,10 @@ pub(crate) enum Preset {
 enum Side {
     Chatd,
     Floor,
+    /// chatd, and the generator as it is.
+    Engine,
+    /// chatd, and a generator that throws away what it reads.
+    Plain,
 }
 
 /// The result, as it is written.
@@ -180,6 +187,7 @@ impl<'a> Bench<'a> {
 
     fn sides(&self, preset: Preset) -> Vec<Side> {
         match self.arguments {
+            _ if preset == Preset::Engine => vec![Side::Engine, Side::Plain],
             BenchArguments { self_check: true, .. } => vec![Side::Floor, Side::Floor],
             BenchArguments { alone: true, .. } => vec![Side::Chatd],
             _ if preset.is_like_floor() => vec![Side::Chatd, Side::Floor, Side::Floor],
@@ -202,7 +210,7 @@ impl Preset {
 
     /// Whether the floor can do it: it knows no rooms, and memory is no part of it.
     fn has_floor(self) -> bool {
-        !matches!(self, Self::Quiet | Self::Memory | Self::Joins | Self::Capacity)
+        !matches!(self, Self::Quiet | Self::Memory | Self::Joins | Self::Capacity | Self::Engine)
     }
 
     /// Whether the floor has to be compared with itself.

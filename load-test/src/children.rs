@@ -1,6 +1,6 @@
 //! The processes that this one starts: none is left behind. One is ended when its guard is dropped,
 //! and all when SIGINT or SIGTERM ends this process. A generator that was started by another one
-//! leaves by itself when that one has gone, even if it was killed: see `Barrier`.
+//! leaves by itself when that one has gone, even if it was killed: see `Orders`.
 
 use crate::{Failure, failed, usage};
 use rustix::process::{Pid, Signal, kill_process};
@@ -85,27 +85,32 @@ fn end_all(signal: i32) -> ! {
     std::process::exit(128 + signal)
 }
 
-/// Where a process that another one started waits for it.
-pub(crate) struct Barrier(Receiver<()>);
+/// What a process that another one started is told, a line at a time.
+pub(crate) struct Orders(Receiver<String>);
 
-impl Barrier {
+impl Orders {
     /// From here on this process ends when its standard input does.
     pub(crate) fn new() -> Self {
         let (line, lines) = channel();
         std::thread::spawn(move || {
-            for _ in std::io::stdin().lock().split(b'\n').map_while(Result::ok) {
-                // Only the first is waited for.
-                let _gone = line.send(());
+            for order in std::io::stdin().lock().lines().map_while(Result::ok) {
+                // Who has heard enough listens no more.
+                let _gone = line.send(order);
             }
             std::process::exit(1)
         });
         Self(lines)
     }
 
+    /// Waits for the next line.
+    pub(crate) fn next(&self) -> Result<String, Failure> {
+        self.0.recv().map_err(|_| usage("it needs orders on standard input".into()))
+    }
+
     /// Says `ready` and waits for a line.
-    pub(crate) fn wait(&self) -> Result<(), Failure> {
+    pub(crate) fn await_start(&self) -> Result<(), Failure> {
         println!("ready");
-        self.0.recv().map_err(|_| usage("--barrier needs a line on standard input".into()))
+        self.next().map(drop)
     }
 }
 

@@ -3,9 +3,10 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench, peers ─▶ session ─▶ receive, send ─▶ scenario, protocol, wire, audit
-//!                    │                └──▶ stats ─▶ report              these four are pure
-//!                    └──▶ options, server                processes and their figures in /proc
+//! main ─▶ args ─▶ bench, peers, find_max ─▶ processes ─▶ session ─▶ receive, send
+//!            │               │                                │           └──▶ scenario, protocol,
+//!            │               └──▶ options, server             └──▶ stats       wire, audit: pure
+//!            └──▶ compare, outputs ─▶ html, hdr ─▶ report           └──▶ report
 //! ```
 //!
 //! Lines follow a fixed schedule, whatever the server does; a line that leaves late counts its
@@ -17,6 +18,8 @@ mod bench;
 mod children;
 mod clock;
 mod compare;
+mod find_max;
+mod found;
 mod hdr;
 pub mod html;
 mod jitter;
@@ -26,6 +29,7 @@ mod options;
 mod outcome;
 mod outputs;
 mod peers;
+mod processes;
 mod progress;
 mod protocol;
 mod reach;
@@ -43,6 +47,7 @@ mod threads;
 mod timeline;
 mod verdict;
 mod wire;
+
 mod written;
 
 pub use audit::Totals;
@@ -89,5 +94,20 @@ pub fn run(
     target: SocketAddr,
     watch: Option<&Watch>,
 ) -> Result<Report, Failure> {
-    Session::connect(scenario, target)?.measure(watch)
+    run_showing(scenario, target, watch, None, Progress::silent())
+}
+
+/// The same, telling how far it is. `processes` share the clients; if it is not said how many, as
+/// few as their descriptors allow.
+pub fn run_showing(
+    scenario: Scenario,
+    target: SocketAddr,
+    watch: Option<&Watch>,
+    processes: Option<u32>,
+    progress: Progress,
+) -> Result<Report, Failure> {
+    match processes.unwrap_or_else(|| processes::needed(&scenario)) {
+        1 => Session::connect_showing(scenario, target, progress)?.measure(watch),
+        processes => processes::run(scenario, target, watch, processes, progress),
+    }
 }

@@ -68,9 +68,15 @@ pub(crate) const AWAY: Duration = Duration::from_millis(200);
 pub(crate) const MOVES_MAX: u32 = 2;
 /// How long the sending thread sleeps before it looks whether anybody is left to send to.
 pub(crate) const SLEEP_MAX: Duration = Duration::from_millis(100);
+/// How long nothing must come, after everything was sent, for a reader that counts nothing to know
+/// that it has read everything.
+pub(crate) const QUIET_TIME: Duration = Duration::from_millis(500);
 /// Different reasons of the server for closing clients that one thread tells apart, 256 bytes each;
 /// clients with further ones are counted together.
 pub(crate) const REASONS_MAX: usize = 64;
+/// How old a server's last words may be to be its reason for closing: older ones were about
+/// something else, such as who came to the room.
+pub(crate) const LAST_WORDS_AGE_MAX: Duration = Duration::from_secs(1);
 /// What is kept of a reason, in bytes.
 pub(crate) const REASON_LEN_MAX: usize = 256;
 /// Events taken from epoll at once.
@@ -115,7 +121,7 @@ pub(crate) const SECONDS_MAX: u64 = 3600;
 pub(crate) const HEAT_BUCKETS_PER_DECADE: f64 = 16.0;
 /// Upper end of the first of these buckets, in microseconds: less than any network takes.
 pub(crate) const HEAT_FIRST_US: f64 = 10.0;
-/// Between two instants at which the jitter thread wakes up: half a percent of a core.
+/// Between two instants at which the jitter thread wakes up: one to two percent of a core.
 pub(crate) const JITTER_INTERVAL: Duration = Duration::from_millis(1);
 
 /// Lateness of lines up to here never voids a run, in microseconds: any wake-up may take as long
@@ -137,6 +143,13 @@ pub(crate) const JITTER_SHARE_MAX: f64 = 0.5;
 pub(crate) const PROGRESS_INTERVAL: Duration = Duration::from_secs(1);
 /// Between two looks at how many clients are connected: what an eye takes for steady.
 pub(crate) const CONNECTING_INTERVAL: Duration = Duration::from_millis(100);
+/// Processes that share a run: a million clients by 20,000 descriptors each.
+pub(crate) const PROCESSES_MAX: u32 = 64;
+/// Between the order to start and the first line, where processes have to read it first.
+pub(crate) const PROCESSES_START_DELAY: Duration = Duration::from_millis(200);
+/// Lines of a run that processes share: each tells of each line when its first and last receiver
+/// had it, in about 40 bytes.
+pub(crate) const PROCESSES_LINES_MAX: u64 = 1 << 20;
 
 /// Where other servers are made to listen: below the ports that Linux gives to connections, so that
 /// none of those takes one first.
@@ -151,3 +164,7 @@ pub(crate) const COMPARE_SECONDS_MIN: usize = 10;
 pub(crate) const COMPARE_INDEPENDENT_MIN: f64 = 4.0;
 /// How likely a comparison may fail a run that is no worse, all its tests together.
 pub(crate) const COMPARE_LEVEL: f64 = 0.05;
+/// Steps of a search: 1 to a million by doubling, and back between two of them by halving.
+pub(crate) const FIND_MAX_STEPS: u32 = 40;
+/// Lines a second beyond which none is searched: more than one thread can send.
+pub(crate) const FIND_MAX_RATE: u32 = 1_000_000;

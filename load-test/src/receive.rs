@@ -9,12 +9,13 @@
 mod connect;
 mod lag;
 mod moves;
+mod plain;
 
 pub(crate) use connect::loopback_address;
 
 use crate::audit::{Audit, Expected, Faults, Span, Totals, Where};
 use crate::clock::{duration_ns, now_ns};
-use crate::limits::{EVENTS_MAX, READ_LEN, REASON_LEN_MAX, REASONS_MAX};
+use crate::limits::{EVENTS_MAX, LAST_WORDS_AGE_MAX, READ_LEN, REASON_LEN_MAX, REASONS_MAX};
 use crate::protocol::{Decoder, Item};
 use crate::report::Churn;
 use crate::scenario::{Conduct, Line, Plan, Sender};
@@ -113,8 +114,9 @@ struct Client {
     asked_ns: u64,
     /// When it read that it is in its room; 0 for the first time, which is before the first line.
     joined_ns: u64,
-    /// What the server said, if nothing has come since.
+    /// What the server said, if nothing has come since, and when.
     said: Vec<u8>,
+    said_ns: u64,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -309,9 +311,10 @@ impl Receiver {
             }
             Item::Answer(words) => return self.ask(index, words),
             Item::Notice(words) => {
-                let said = &mut self.clients[index].said;
-                said.clear();
-                said.extend_from_slice(&words[..words.len().min(REASON_LEN_MAX)]);
+                let client = &mut self.clients[index];
+                client.said_ns = now_ns;
+                client.said.clear();
+                client.said.extend_from_slice(&words[..words.len().min(REASON_LEN_MAX)]);
             }
         }
         Ok(())
@@ -428,7 +431,9 @@ impl Receiver {
 
     fn on_closed(&mut self, index: usize, why: &str) -> Result<(), Failure> {
         let client = &self.clients[index];
-        let reason = if client.said.is_empty() { why.to_owned() } else { readable(&client.said) };
+        let age_ns = now_ns().saturating_sub(client.said_ns);
+        let said = !client.said.is_empty() && age_ns <= duration_ns(LAST_WORDS_AGE_MAX);
+        let reason = if said { readable(&client.said) } else { why.to_owned() };
         if !self.connected && client.phase != Phase::Ready {
             let client = self.number(index);
             return Err(Failure::Run(format!("client {client} was not let in: {reason}")));

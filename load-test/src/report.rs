@@ -154,6 +154,14 @@ pub struct Churn {
     pub missed: u64,
 }
 
+impl Churn {
+    pub(crate) fn add(&mut self, other: &Self) {
+        self.left += other.left;
+        self.returned += other.returned;
+        self.missed += other.missed;
+    }
+}
+
 /// Of a histogram.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 #[allow(missing_docs, reason = "the names say it")]

@@ -28,11 +28,12 @@ use crate::options::duration_text;
 use crate::protocol::Protocol;
 use crate::wire::SENDERS_MAX;
 use rate::Timetable;
+use serde::{Deserialize, Serialize};
 use std::net::Ipv4Addr;
 use std::time::Duration;
 
 /// A load: who connects, who talks, for how long.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Scenario {
     /// Clients of one kind each. At most one group may stay in the lobby.
     pub groups: Vec<Group>,
@@ -55,7 +56,7 @@ pub struct Scenario {
 }
 
 /// Clients of one kind.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Group {
     /// What reports call it.
     pub name: String,
@@ -86,7 +87,7 @@ pub struct Group {
 }
 
 /// How clients connect.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Connect {
     /// Connects a second; 0: as fast as possible.
     pub rate: u32,

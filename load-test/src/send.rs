@@ -62,18 +62,21 @@ struct Sender {
     closed: bool,
 }
 
-/// Sends the whole schedule, then tells the receivers until when to wait. `outlets` has one for
-/// each sender, in the order of their ids. Ends early when the server has closed all clients.
+/// Sends the lines of those senders who have an outlet, then tells the receivers until when to
+/// wait; others may send theirs until then. Ends early when the server has closed all clients.
 pub(crate) fn send_all(
     plan: &Plan,
     shared: &Shared,
-    outlets: Vec<Arc<Outlet>>,
+    outlets: Vec<(u32, Arc<Outlet>)>,
     start_ns: u64,
 ) -> Sent {
-    let rooms = plan.senders().iter().map(|sender| plan.room_name(sender.client));
-    let sender = |(outlet, room): (_, Option<String>)| Sender {
+    let mut places = vec![None; plan.senders().len()];
+    for (place, (id, _)) in outlets.iter().enumerate() {
+        places[*id as usize] = Some(place);
+    }
+    let sender = |(id, outlet)| Sender {
         outlet,
-        room: room.unwrap_or_default(),
+        room: plan.sender(id).and_then(|own| plan.room_name(own.client)).unwrap_or_default(),
         rest: false,
         waiting: VecDeque::new(),
         closed: false,
@@ -82,14 +85,16 @@ pub(crate) fn send_all(
         plan,
         shared,
         start_ns,
-        senders: outlets.into_iter().zip(rooms).map(sender).collect(),
+        senders: outlets.into_iter().map(sender).collect(),
         text: Vec::new(),
         line: Vec::new(),
         sent: Sent { lag: Durations::new(), deferred: 0, unsent: 0 },
     };
     for due in plan.schedule() {
-        sending.wait_until(start_ns + due.after_ns);
-        sending.send(due);
+        if let Some(sender) = places[due.sender as usize] {
+            sending.wait_until(start_ns + due.after_ns);
+            sending.send(sender, due);
+        }
     }
     // Those who only listen are there for the whole time, too.
     sending.wait_until(start_ns + duration_ns(plan.scenario.warmup + plan.scenario.duration));
@@ -116,8 +121,8 @@ impl Sending<'_> {
         }
     }
 
-    fn send(&mut self, due: Due) {
-        let sender = &mut self.senders[due.sender as usize];
+    fn send(&mut self, place: usize, due: Due) {
+        let sender = &mut self.senders[place];
         if sender.closed {
             self.sent.unsent += 1;
             return;
@@ -128,9 +133,9 @@ impl Sending<'_> {
         let first = sender.is_idle();
         sender.waiting.push_back(due);
         if first {
-            self.flush(due.sender as usize, u64::MAX);
+            self.flush(place, u64::MAX);
         }
-        let sender = &self.senders[due.sender as usize];
+        let sender = &self.senders[place];
         self.sent.deferred += u64::from(!sender.is_idle());
     }
 

@@ -7,6 +7,7 @@ use crate::protocol::Protocol;
 use crate::{Failure, failed, usage};
 use rustix::process::Signal;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+use serde::{Deserialize, Serialize};
 use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
@@ -56,7 +57,7 @@ impl Server {
     ) -> Result<Self, Failure> {
         let (log, stderr) = log_pipe()?;
         let stdout = stderr.try_clone().map_err(|error| failed("a pipe", &error))?;
-        command.stdin(Stdio::null()).stdout(stdout).stderr(stderr);
+        command.stdout(stdout).stderr(stderr);
         let server = Self::spawn(command, log, addr, cpus)?;
         let deadline = Instant::now() + SERVER_TIMEOUT;
         while TcpStream::connect(addr).is_err() {
@@ -245,7 +246,7 @@ pub struct Watch {
 }
 
 /// What a process has used so far.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time in its own code.
     pub user_ns: u64,
@@ -418,8 +419,15 @@ pub fn pin(cpus: &[usize]) -> Result<(), Failure> {
         }
         set.set(cpu);
     }
-    sched_setaffinity(None, &set)
-        .map_err(|error| usage(format!("binding to the cores {cpus:?}: {error}; are there such?")))
+    sched_setaffinity(None, &set).map_err(|error| {
+        usage(format!("binding to the cores {cpus:?}: {error}; are there such?"))
+    })?;
+    // The kernel takes those there are.
+    let bound = own_cpus()?;
+    match cpus.iter().find(|cpu| !bound.contains(cpu)) {
+        Some(cpu) => Err(usage(format!("there is no core {cpu}"))),
+        None => Ok(()),
+    }
 }
 
 /// The cores this thread may use.

@@ -2,18 +2,20 @@
 //! clients are welcome, sends, waits for what is under way, adds everything up. The caller may look
 //! at the server between the steps.
 
+use crate::audit::Totals;
 use crate::clock::{self, duration_ns, now_ns, sleep_until};
+use crate::found::Found;
 use crate::limits::{CONNECTING_INTERVAL, DESCRIPTORS_SPARE, START_DELAY};
 use crate::machine::{Others, machine};
 use crate::outcome::Findings;
 use crate::progress::Progress;
 use crate::reach::Reach;
 use crate::receive::{Ready, Received, Receiver, WAKER};
-use crate::report::Report;
+use crate::report::{Churn, Report};
 use crate::scenario::{Plan, Scenario};
 use crate::send::{Outlet, send_all};
 use crate::server::Watch;
-use crate::stats::Durations;
+use crate::stats::{Deliveries, Durations};
 use crate::threads::{self, Ended, Snapshot};
 use crate::timeline::Timeline;
 use crate::verdict::RECEIVER_NAME;
@@ -21,20 +23,45 @@ use crate::written::Written;
 use crate::{Failure, failed, jitter, usage};
 use mio::{Poll, Waker};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 
+/// How a thread reads what comes to its clients.
+type Reading = fn(Receiver) -> Result<Received, Failure>;
+
+/// The clients of one process: every `of`th, from `index` on.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Part {
+    pub(crate) index: u32,
+    pub(crate) of: u32,
+}
+
+/// What a session found, and its connections.
+pub(crate) struct Measured {
+    pub(crate) found: Found,
+    /// RFC 3339.
+    started_at: String,
+    begin_ns: u64,
+    others: Others,
+    /// They end with it.
+    _received: Vec<Received>,
+}
+
 /// All clients connected and welcome.
 pub struct Session {
+    part: Part,
     progress: Arc<Progress>,
     target: SocketAddr,
     plan: Arc<Plan>,
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<(Result<Received, Failure>, Ended)>>,
-    senders: Vec<Arc<Outlet>>,
+    /// With their ids.
+    senders: Vec<(u32, Arc<Outlet>)>,
     connect: Durations,
     join: Durations,
     connect_total_ns: u64,
@@ -109,12 +136,40 @@ impl Session {
         target: SocketAddr,
         progress: Progress,
     ) -> Result<Self, Failure> {
+        Self::connect_part(scenario, target, progress, Part { index: 0, of: 1 })
+    }
+
+    /// The same with a part of the clients, where others have the other parts.
+    pub(crate) fn connect_part(
+        scenario: Scenario,
+        target: SocketAddr,
+        progress: Progress,
+        part: Part,
+    ) -> Result<Self, Failure> {
+        Self::connect_to_read(scenario, target, progress, part, Receiver::receive_all)
+    }
+
+    /// All clients, to throw away all that comes: only what that costs is to be known.
+    pub(crate) fn connect_plain(scenario: Scenario, target: SocketAddr) -> Result<Self, Failure> {
+        let (all, read) = (Part { index: 0, of: 1 }, Receiver::throw_away_all);
+        Self::connect_to_read(scenario, target, Progress::silent(), all, read)
+    }
+
+    fn connect_to_read(
+        mut scenario: Scenario,
+        target: SocketAddr,
+        progress: Progress,
+        part: Part,
+        read: Reading,
+    ) -> Result<Self, Failure> {
+        // So that a thread finds its clients by its number among those of all processes.
+        scenario.threads *= part.of as usize;
         let plan = Plan::new(scenario)?;
-        raise_descriptor_limit(u64::from(plan.client_count))?;
+        raise_descriptor_limit(part.clients(plan.client_count).into())?;
         let begun_ns = now_ns();
-        let mut session = Self::start(plan, target, progress)?;
+        let mut session = Self::start(plan, target, progress, part)?;
         let (ready_sender, ready) = channel();
-        session.spawn(target, &ready_sender)?;
+        session.spawn(target, &ready_sender, read)?;
         drop(ready_sender);
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
@@ -124,8 +179,7 @@ impl Session {
             session.join.add(&join);
             senders.extend(mine);
         }
-        senders.sort_unstable_by_key(|(id, _)| *id);
-        session.senders = senders.into_iter().map(|(_, outlet)| outlet).collect();
+        session.senders = senders;
         session.connect_total_ns = now_ns() - begun_ns;
         Ok(session)
     }
@@ -136,9 +190,25 @@ impl Session {
     }
 
     /// Sends the schedule and measures; closes all connections at the end.
-    pub fn measure(mut self, watch: Option<&Watch>) -> Result<Report, Failure> {
-        let machine = machine(watch)?;
-        let start_ns = now_ns() + duration_ns(START_DELAY);
+    pub fn measure(self, watch: Option<&Watch>) -> Result<Report, Failure> {
+        let mut machine = machine(watch)?;
+        let (plan, target) = (Arc::clone(&self.plan), self.target);
+        let measured = self.find(now_ns() + duration_ns(START_DELAY), watch)?;
+        let Measured { found, started_at, begin_ns, others, .. } = &measured;
+        let server_ns = found.server_usage().map_or(0, |usage| usage.cpu_ns());
+        machine.others_cores = Some(others.cores(server_ns)?);
+        let (started_at, begin_ns) = (started_at.clone(), *begin_ns);
+        let findings =
+            Findings { plan: &plan, target, machine, started_at, begin_ns, watch, found };
+        Ok(findings.report())
+    }
+
+    /// Sends the schedule, which starts at that instant, and measures.
+    pub(crate) fn find(
+        mut self,
+        start_ns: u64,
+        watch: Option<&Watch>,
+    ) -> Result<Measured, Failure> {
         self.shared.start(start_ns);
         let begin_ns = start_ns + duration_ns(self.plan.scenario.warmup);
         self.shared.timeline.begin(begin_ns);
@@ -175,24 +245,29 @@ impl Session {
         let (looks, ended) = join(looking)?;
         threads.push(ended);
         self.progress.end();
-        let findings = Findings {
-            plan: &self.plan,
-            target: self.target,
-            machine,
-            others: &others,
-            started_at,
-            connect: &self.connect,
+        let threads = threads.iter().filter_map(|ended| ended.since(&before)).collect();
+        let mut found = Found {
+            clients: self.part.clients(self.plan.client_count),
+            deliveries: vec![Deliveries::new(); self.plan.scenario.groups.len()],
+            connect: self.connect.clone(),
             join: self.join.clone(),
-            connect_total_s: self.connect_total_s(),
-            sent: &sent,
-            received: &received,
-            watch,
-            timeline: &self.shared.timeline,
-            looks: &looks,
-            jitter: &jitter,
-            threads: threads.iter().filter_map(|ended| ended.since(&before)).collect(),
+            connect_total_ns: self.connect_total_ns,
+            lag: sent.lag,
+            deferred: sent.deferred,
+            unsent: sent.unsent,
+            jitter,
+            threads,
+            arrived: self.shared.timeline.take_arrived(),
+            looks,
+            spans: self.shared.reach.spans(),
+            lagging: BTreeMap::new(),
+            audit: Totals::default(),
+            faults: Vec::new(),
+            closed: BTreeMap::new(),
+            churn: Churn::default(),
         };
-        findings.report()
+        received.iter().for_each(|received| found.add_received(&self.plan, received));
+        Ok(Measured { found, started_at, begin_ns, others, _received: received })
     }
 
     fn await_ready<T>(&self, ready: &mpsc::Receiver<T>) -> Result<T, Failure> {
@@ -208,7 +283,12 @@ impl Session {
         }
     }
 
-    fn start(plan: Plan, target: SocketAddr, progress: Progress) -> Result<Self, Failure> {
+    fn start(
+        plan: Plan,
+        target: SocketAddr,
+        progress: Progress,
+        part: Part,
+    ) -> Result<Self, Failure> {
         if target.port() == 0 {
             return Err(usage("--target needs a port".into()));
         }
@@ -216,13 +296,14 @@ impl Session {
         let shared = Shared {
             deadline_ns: AtomicU64::new(u64::MAX),
             start_ns: AtomicU64::new(0),
-            open: AtomicU32::new(plan.client_count),
-            reach: Reach::new(lines),
+            open: AtomicU32::new(part.clients(plan.client_count)),
+            reach: Reach::new(lines, part.of > 1),
             written: Written::new(&plan),
             timeline: Arc::new(Timeline::new(plan.scenario.duration)),
             wakers: Vec::new(),
         };
         Ok(Self {
+            part,
             progress: Arc::new(progress),
             target,
             plan: Arc::new(plan),
@@ -239,8 +320,10 @@ impl Session {
         &mut self,
         target: SocketAddr,
         ready: &Sender<Result<Ready, Failure>>,
+        read: Reading,
     ) -> Result<(), Failure> {
-        let threads = self.plan.scenario.threads;
+        let Part { index, of } = self.part;
+        let threads = self.plan.scenario.threads / of as usize;
         let mut polls = Vec::with_capacity(threads);
         let shared = Arc::get_mut(&mut self.shared).expect("no thread has it yet");
         for _ in 0..threads {
@@ -253,17 +336,25 @@ impl Session {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
             let ready = ready.clone();
             let receiving = move || {
-                let mut receiver = Receiver::new(plan, shared, target, thread, poll);
+                let among_all = thread * of as usize + index as usize;
+                let mut receiver = Receiver::new(plan, shared, target, among_all, poll);
                 let outcome = receiver.connect_all();
                 let connected = outcome.is_ok();
                 // Nobody listens any more once another thread has failed.
                 drop(ready.send(outcome));
                 drop(ready);
-                if connected { receiver.receive_all() } else { Err(Failure::Run(String::new())) }
+                if connected { read(receiver) } else { Err(Failure::Run(String::new())) }
             };
             self.threads.push(threads::start(format!("{RECEIVER_NAME}-{thread}"), receiving)?);
         }
         Ok(())
+    }
+}
+
+impl Part {
+    /// How many of so many are in it.
+    fn clients(self, all: u32) -> u32 {
+        all / self.of + u32::from(self.index < all % self.of)
     }
 }
 

@@ -10,12 +10,15 @@ use crate::report::{Broadcast, Histograms, Percentiles, Spread};
 use base64::Engine;
 use base64::prelude::BASE64_STANDARD;
 use hdrhistogram::serialization::{Deserializer, Serializer, V2DeflateSerializer, V2Serializer};
+use serde::{Deserialize, Serialize};
 
-/// Durations of one kind.
-#[derive(Clone)]
+/// Durations of one kind. As JSON they are what `encode` makes of them.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "Option<String>", try_from = "Option<String>")]
 pub(crate) struct Durations(hdrhistogram::Histogram<u64>);
 
 /// The same in a few hundred bytes.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Packed(Vec<u8>);
 
 impl Durations {
@@ -97,6 +100,23 @@ impl Durations {
     }
 }
 
+impl From<Durations> for Option<String> {
+    fn from(durations: Durations) -> Self {
+        durations.encode()
+    }
+}
+
+impl TryFrom<Option<String>> for Durations {
+    type Error = String;
+
+    fn try_from(text: Option<String>) -> Result<Self, String> {
+        let Some(text) = text else { return Ok(Self::new()) };
+        let bytes = BASE64_STANDARD.decode(text).map_err(|error| error.to_string())?;
+        let histogram = Deserializer::new().deserialize(&mut &bytes[..]);
+        histogram.map(Self).map_err(|error| error.to_string())
+    }
+}
+
 impl Packed {
     pub(crate) fn unpack(&self) -> Durations {
         let unpacked = Deserializer::new().deserialize(&mut &self.0[..]);
@@ -105,7 +125,7 @@ impl Packed {
 }
 
 /// What one group's deliveries took.
-#[derive(Clone)]
+#[derive(Clone, Serialize, Deserialize)]
 pub(crate) struct Deliveries {
     /// From the instant the line was due to the receiver's read.
     pub(crate) latency: Durations,
@@ -149,6 +169,13 @@ impl Deliveries {
         }
         if place == receivers - 1 {
             self.spread.record(latency_ns.saturating_sub(first_ns));
+        }
+    }
+
+    /// Forgets who was where in a line, which only one who has all receivers knows.
+    pub(crate) fn forget_places(&mut self) {
+        for durations in [&mut self.first, &mut self.median, &mut self.last, &mut self.spread] {
+            durations.clear();
         }
     }
 
@@ -210,10 +237,12 @@ mod tests {
         let text = durations.encode().expect("it has a value");
         // "HIST" is what every base64 of the format begins with.
         assert!(text.starts_with("HISTFA"), "{text}");
-        let bytes = BASE64_STANDARD.decode(text).expect("base64");
-        let read: Result<hdrhistogram::Histogram<u64>, _> =
-            Deserializer::new().deserialize(&mut &bytes[..]);
-        assert_eq!(read.expect("V2, deflated"), durations.0);
+        let json = serde_json::to_string(&[durations.clone(), Durations::new()]);
+        let read: [Durations; 2] =
+            serde_json::from_str(&json.expect("text")).expect("V2, deflated, base64");
+        assert_eq!(read[0].0, durations.0);
+        assert_eq!(read[1].percentiles().count, 0);
+        assert!(Durations::try_from(Some("HISTFA!".into())).is_err());
     }
 
     #[test]

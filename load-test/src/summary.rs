@@ -1,7 +1,7 @@
 //! A report as text: what matters in the first lines, then the rest.
 
 use crate::limits::FAULT_ROWS_SHOWN;
-use crate::report::{Generator, Percentiles, Report, ServerReport, SloRow, Spread, Verdict};
+use crate::report::{Churn, Generator, Percentiles, Report, ServerReport, SloRow, Spread, Verdict};
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Report {
@@ -114,6 +114,12 @@ impl Report {
         if sends_deferred + unsent > 0 {
             let (deferred, unsent) = (count(*sends_deferred), count(*unsent));
             writeln!(out, "           {deferred} lines waited for the socket, {unsent} not sent")?;
+        }
+        if let Some(Churn { left, returned, missed }) = self.churn {
+            let (left, returned, missed) = (count(left), count(returned), count(missed));
+            let under_way = count(self.audit.under_way);
+            write!(out, "churn      {left} left, {returned} returned, {missed} turns missed; ")?;
+            writeln!(out, "{under_way} deliveries under way")?;
         }
         for closed in &self.closed_reasons {
             writeln!(out, "closed     {}: {}", count(closed.count), closed.reason)?;
@@ -262,6 +268,7 @@ mod tests {
         );
 
         report.schedule_lag_us = percentiles(9000.0, 9000.0);
+        report.latency_uncorrected_us = percentiles(1000.0, 6200.0);
         report.hold(&[]);
         let void = head(&report, 3);
         assert_eq!(void[0], "VOID  the generator was the bottleneck, not the server");

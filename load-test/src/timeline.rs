@@ -9,6 +9,7 @@ use crate::progress::Progress;
 use crate::report::{Percentiles, Second};
 use crate::server::{Usage, Watch, tcp_sockets};
 use crate::stats::{Durations, Packed};
+use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -93,19 +94,23 @@ impl Timeline {
         }
     }
 
-    /// One entry for each look but the first. What arrived after the last one belongs to it.
-    pub(crate) fn seconds(&self, looks: &[Look]) -> Vec<Second> {
-        let entries = looks.len().saturating_sub(1);
-        let mut arrived: Vec<Option<Durations>> = vec![None; entries];
-        for (interval, packed) in &*self.packed.lock().unwrap_or_else(PoisonError::into_inner) {
-            if let Some(sum) = arrived.get_mut((*interval).min(entries.saturating_sub(1))) {
-                sum.get_or_insert_with(Durations::coarse).add(&packed.unpack());
-            }
-        }
-        let begin_ns = self.begin_ns.load(Ordering::Acquire);
-        let pairs = looks.windows(2).zip(arrived);
-        pairs.map(|(pair, arrived)| second(begin_ns, pair, arrived.as_ref())).collect()
+    /// What arrived, by interval, once all threads have handed over.
+    pub(crate) fn take_arrived(&self) -> Vec<(usize, Packed)> {
+        std::mem::take(&mut self.packed.lock().unwrap_or_else(PoisonError::into_inner))
     }
+}
+
+/// One entry for each look but the first. What arrived after the last one belongs to it.
+pub(crate) fn seconds(begin_ns: u64, looks: &[Look], arrived: &[(usize, Packed)]) -> Vec<Second> {
+    let entries = looks.len().saturating_sub(1);
+    let mut sums: Vec<Option<Durations>> = vec![None; entries];
+    for (interval, packed) in arrived {
+        if let Some(sum) = sums.get_mut((*interval).min(entries.saturating_sub(1))) {
+            sum.get_or_insert_with(Durations::coarse).add(&packed.unpack());
+        }
+    }
+    let pairs = looks.windows(2).zip(sums);
+    pairs.map(|(pair, arrived)| second(begin_ns, pair, arrived.as_ref())).collect()
 }
 
 /// The interval that runs, for one receiving thread.
@@ -142,14 +147,14 @@ impl Arrivals {
 }
 
 /// What the server and this process have used so far.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct Look {
     pub(crate) at_ns: u64,
     /// None if it is not known which process it is, or it has gone.
     pub(crate) server: Option<Usage>,
     pub(crate) own_cpu_ns: u64,
     tcp: Option<(u64, u64)>,
-    clients: u32,
+    pub(crate) clients: u32,
 }
 
 impl Look {
@@ -216,7 +221,8 @@ mod tests {
         }
         threads.iter_mut().for_each(Arrivals::hand_over);
         let looks = [7, 8, 9, 10, 11].map(|at_s| look(at_s * SECOND_NS));
-        let seconds = timeline.seconds(&looks);
+        assert_eq!(timeline.arrived(2).percentiles().count, 1);
+        let seconds = seconds(7 * SECOND_NS, &looks, &timeline.take_arrived());
         let deliveries: Vec<_> = seconds.iter().map(|second| second.deliveries).collect();
         assert_eq!(deliveries, [3, 0, 1, 2]);
         assert_eq!(
@@ -227,7 +233,6 @@ mod tests {
         assert!((seconds[0].latency_us.max / 7000.0 - 1.0).abs() < 0.01);
         assert_eq!(seconds[0].heat.iter().map(|(_, count)| *count).collect::<Vec<_>>(), [2, 1]);
         assert!(seconds[1].heat.is_empty() && seconds[1].histogram.is_none());
-        assert_eq!(timeline.arrived(2).percentiles().count, 1);
         assert!(seconds.iter().all(|second| second.generator_cpu_s == 0.25 && second.clients == 3));
     }
 

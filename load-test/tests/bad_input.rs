@@ -106,6 +106,7 @@ fn impossible_servers_and_outputs_are_refused() {
         ("--server /bin/true", 1, "/bin/true left before it listened: nothing"),
         ("--workers 0", 2, "'--workers <N>'"),
         ("--target 127.0.0.1:1 --pin 1000", 2, "binding to the cores [1000]"),
+        ("--target 127.0.0.1:1 --pin 0,1000", 2, "there is no core 1000"),
         ("--json /nowhere/x.json", 2, "/nowhere/x.json: No such file"),
         ("--html /nowhere/x.html", 2, "/nowhere/x.html: No such file"),
         ("--json /", 2, "/: Is a directory"),
@@ -179,7 +180,7 @@ fn a_target_that_lets_nobody_in_is_told() {
 fn too_few_descriptors_are_told() {
     let mut command = Command::new("sh");
     command.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\"", PROGRAM]);
-    command.args(["--clients", "20", "--target", &nobody().to_string()]);
+    command.args(["--clients", "2000", "--target", &nobody().to_string()]);
     let (exit, told) = run(&mut command);
     assert_eq!(exit, 2, "{told}");
     assert!(told.contains("ulimit -n"), "{told}");
@@ -189,14 +190,18 @@ fn pid_file(port: u16) -> PathBuf {
     std::env::temp_dir().join(format!("load-test-{}-{port}", std::process::id()))
 }
 
-/// Runs with a server that claims to listen at `addr`; tells whether that is gone afterwards, too.
-fn with_pretender(addr: SocketAddr, words: &str) -> (i32, String, bool) {
-    let pid_file = pid_file(addr.port());
+/// The program with a server that claims to listen at `addr`.
+fn with_server(addr: SocketAddr) -> Command {
     let mut command = Command::new(PROGRAM);
     command.args(["--server", concat!(env!("CARGO_MANIFEST_DIR"), "/tests/pretender.sh")]);
-    command.args(words.split_whitespace());
-    command.env("ADDR", addr.to_string()).env("PID_FILE", &pid_file);
-    let (exit, told) = run(&mut command);
+    command.env("ADDR", addr.to_string()).env("PID_FILE", pid_file(addr.port()));
+    command
+}
+
+/// Runs it; tells whether the server is gone afterwards, too.
+fn with_pretender(addr: SocketAddr, words: &str) -> (i32, String, bool) {
+    let (exit, told) = run(with_server(addr).args(words.split_whitespace()));
+    let pid_file = pid_file(addr.port());
     let pid = std::fs::read_to_string(&pid_file).expect("it was started");
     std::fs::remove_file(&pid_file).expect("it was written");
     (exit, told, !Path::new("/proc").join(pid.trim()).exists())
@@ -225,5 +230,31 @@ fn a_server_that_was_started_is_stopped_when_the_run_fails() {
         assert_eq!(exit, code, "{words}: {told}");
         assert!(told.contains(expected), "{words}: {told}");
         assert!(gone, "{words}");
+    }
+}
+
+#[test]
+fn a_signal_stops_the_server_that_was_started() {
+    let addr = listen(is_silent);
+    let pid_file = pid_file(addr.port());
+    let mut command = with_server(addr);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let end = Instant::now() + DEADLINE;
+    let server = loop {
+        let pid = std::fs::read_to_string(&pid_file).unwrap_or_default();
+        if pid.ends_with('\n') {
+            break pid;
+        }
+        assert!(Instant::now() < end, "no server was started");
+        std::thread::sleep(LOOK_INTERVAL);
+    };
+    let kill = Command::new("kill").args(["-TERM", &child.id().to_string()]).status();
+    assert!(kill.expect("kill is there").success());
+    let status = child.wait().expect("it is ours");
+    assert_eq!(status.code(), Some(128 + 15));
+    std::fs::remove_file(&pid_file).expect("it was written");
+    while Path::new("/proc").join(server.trim()).exists() {
+        assert!(Instant::now() < end, "the server stays");
+        std::thread::sleep(LOOK_INTERVAL);
     }
 }

@@ -45,6 +45,12 @@ pub(super) enum Command<'a> {
     Topic,
     /// What it is about from now on, or `NO_TOPIC`.
     SetTopic(&'a str),
+    /// The last lines of the room.
+    History,
+    /// Whether to be told them on joining a room.
+    SetHistory(bool),
+    /// Whether lines begin with the time.
+    SetTime(bool),
     /// To be away; why may be empty.
     Away(&'a str),
     /// To be away no longer.
@@ -77,7 +83,7 @@ struct Verb {
 /// Takes a topic away, where one would be given.
 pub(super) const NO_TOPIC: &str = "-";
 
-const VERBS: [Verb; 20] = [
+const VERBS: [Verb; 22] = [
     Verb { form: "/help [COMMAND]", read: help },
     Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
     Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
@@ -92,6 +98,8 @@ const VERBS: [Verb; 20] = [
     Verb { form: "/whois NAME", read: |arguments| one_word(arguments).map(Command::Whois) },
     Verb { form: "/me TEXT", read: |arguments| some(arguments).map(Command::Act) },
     Verb { form: "/topic [TEXT]", read: topic },
+    Verb { form: "/history [on|off]", read: history },
+    Verb { form: "/time on|off", read: |word| on_or_off(word).map(Command::SetTime) },
     Verb { form: "/away [TEXT]", read: |arguments| Some(Command::Away(arguments)) },
     Verb { form: "/here", read: |arguments| alone(arguments, Command::Here) },
     Verb { form: "/motd", read: |arguments| alone(arguments, Command::Motd) },
@@ -174,6 +182,18 @@ fn help(arguments: &str) -> Option<Command<'_>> {
     }
 }
 
+fn history(arguments: &str) -> Option<Command<'_>> {
+    match arguments {
+        "" => Some(Command::History),
+        _ => on_or_off(arguments).map(Command::SetHistory),
+    }
+}
+
+fn on_or_off(word: &str) -> Option<bool> {
+    let is = |wanted: &str| word.eq_ignore_ascii_case(wanted);
+    if is("on") { Some(true) } else { is("off").then_some(false) }
+}
+
 fn topic(arguments: &str) -> Option<Command<'_>> {
     Some(some(arguments).map_or(Command::Topic, Command::SetTopic))
 }
@@ -248,6 +268,13 @@ mod tests {
             ("/topic", Topic),
             ("/topic -", SetTopic("-")),
             ("/topic two words", SetTopic("two words")),
+            ("/time on", SetTime(true)),
+            ("/time Off", SetTime(false)),
+            ("/time", Usage("/time on|off")),
+            ("/history", History),
+            ("/history ON", SetHistory(true)),
+            ("/history off", SetHistory(false)),
+            ("/history 3", Usage("/history [on|off]")),
             ("/away", Away("")),
             ("/away for tea", Away("for tea")),
             ("/here", Here),

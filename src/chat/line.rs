@@ -5,7 +5,7 @@ use std::hash::BuildHasher;
 use super::Chat;
 use super::command::{self, Command, NO_TOPIC, echo};
 use super::event::{Action, PeerSet, RoomId, Sink};
-use super::message::Message;
+use super::message::{Message, What};
 use super::nick::{Name, is_name, is_reserved};
 use super::room::LOBBY;
 use super::session::{Away, Seat, SessionId};
@@ -16,8 +16,8 @@ impl<S: BuildHasher> Chat<S> {
     pub(super) fn line(&mut self, now: Time, user: SessionId, line: &str, sink: &mut impl Sink) {
         match Command::parse(line) {
             Command::Nothing => {}
-            Command::Say(text) => self.say(user, text, sink),
-            Command::Act(text) => self.act(user, text, sink),
+            Command::Say(text) => self.speak(now, user, (What::Said, text), sink),
+            Command::Act(text) => self.speak(now, user, (What::Acted, text), sink),
             Command::Help => self.tell(user, Message::Help, sink),
             Command::HelpOn(word) => self.help_on(user, word, sink),
             Command::Motd => self.tell(user, Message::Motd, sink),
@@ -38,6 +38,17 @@ impl<S: BuildHasher> Chat<S> {
             Command::Reply(text) => self.reply(user, text, sink),
             Command::Topic => self.show_topic(user, sink),
             Command::SetTopic(topic) => self.set_topic(user, topic, sink),
+            Command::History => {
+                if let Some(room) = self.room_of(user) {
+                    self.tell_history(user, room, sink);
+                }
+            }
+            Command::SetTime(on) => {
+                let conn = self.sessions[user].conn;
+                sink.push(PeerSet::one(conn.peer), Action::Stamp { conn, on });
+                self.tell(user, Message::TimeIs { on }, sink);
+            }
+            Command::SetHistory(on) => self.set_history(user, on, sink),
             Command::Away(text) => self.go_away(user, text, sink),
             Command::Here => {
                 if !self.come_back(user, sink) {
@@ -58,21 +69,24 @@ impl<S: BuildHasher> Chat<S> {
         }
     }
 
-    fn say(&mut self, user: SessionId, text: &str, sink: &mut impl Sink) {
-        let name = self.sessions[user].name();
-        self.speak(user, Message::Said { author: name.as_str(), text }, sink);
-    }
-
-    fn act(&mut self, user: SessionId, text: &str, sink: &mut impl Sink) {
-        let name = self.sessions[user].name();
-        self.speak(user, Message::Acted { author: name.as_str(), text }, sink);
-    }
-
     /// Tells the others in the user's room something of the user's own.
-    fn speak(&mut self, user: SessionId, message: Message<&str>, sink: &mut impl Sink) {
+    fn speak(
+        &mut self,
+        now: Time,
+        user: SessionId,
+        (what, text): (What, &str),
+        sink: &mut impl Sink,
+    ) {
         let Some(room) = self.room_of(user) else { return };
         self.come_back(user, sink);
-        self.tell_room(room, Some(self.sessions[user].conn), message, sink);
+        let (conn, name) = (self.sessions[user].conn, self.sessions[user].name());
+        let author = name.as_str();
+        let message = match what {
+            What::Said => Message::Said { author, text },
+            What::Acted => Message::Acted { author, text },
+        };
+        self.tell_room(room, Some(conn), message, sink);
+        self.rooms.remember(now, room, conn, name, (what, text));
     }
 
     fn direct(&mut self, user: SessionId, to: &str, text: &str, sink: &mut impl Sink) {
@@ -242,9 +256,31 @@ impl<S: BuildHasher> Chat<S> {
 
     fn join(&mut self, now: Time, user: SessionId, name: &str, sink: &mut impl Sink) {
         match self.find_or_open(name, sink) {
-            Ok(room) => self.go(now, user, room, sink),
+            Ok(room) if self.sessions.is_in(user, room) => self.go(now, user, room, sink),
+            Ok(room) => {
+                self.go(now, user, room, sink);
+                let is_wanted = self.sessions.aside(user).is_none_or(|aside| !aside.no_history);
+                if is_wanted && self.rooms[room].history.len() > 0 {
+                    self.tell_history(user, room, sink);
+                }
+            }
             Err(refusal) => self.tell(user, refusal, sink),
         }
+    }
+
+    fn tell_history(&self, user: SessionId, room: RoomId, sink: &mut impl Sink) {
+        let room = &self.rooms[room];
+        let lines = room.history.len();
+        self.tell(user, Message::PastHead { room: room.name(), lines }, sink);
+        for (_, past) in room.history.messages(self.start) {
+            self.tell(user, past, sink);
+        }
+    }
+
+    fn set_history(&mut self, user: SessionId, on: bool, sink: &mut impl Sink) {
+        self.sessions.aside_mut(user).no_history = !on;
+        self.sessions.tidy(user);
+        self.tell(user, Message::HistoryIs { on }, sink);
     }
 
     /// The room of that name, made if there is none.

@@ -162,6 +162,34 @@ pub enum Message<T> {
         /// What it is about; may be empty.
         topic: T,
     },
+    /// The head of a room's last lines.
+    PastHead {
+        /// The room's name.
+        room: T,
+        /// How many lines follow.
+        lines: u32,
+    },
+    /// One of them.
+    Past {
+        /// When it was said: minutes since midnight, UTC.
+        minute: u16,
+        /// Its author's name at that time.
+        author: T,
+        /// Whether it was said or done.
+        what: What,
+        /// The line.
+        text: T,
+    },
+    /// To one who said so: they are told a room's last lines when they join it, or not.
+    HistoryIs {
+        /// Whether they are.
+        on: bool,
+    },
+    /// To one who said so: their lines begin with the time, or not.
+    TimeIs {
+        /// Whether they do.
+        on: bool,
+    },
     /// The end of a list that stops early.
     AndMore {
         /// How many are not named.
@@ -241,6 +269,15 @@ pub enum Message<T> {
     },
 }
 
+/// What a line is to its author.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum What {
+    /// Words.
+    Said,
+    /// A deed.
+    Acted,
+}
+
 /// How it stands with a client's rich mode, in which the server edits the line being typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RichMode {
@@ -314,6 +351,17 @@ impl<T> Message<T> {
                 members: *members,
                 topic: text_of(topic),
             },
+            Self::PastHead { room, lines } => {
+                Message::PastHead { room: text_of(room), lines: *lines }
+            }
+            Self::Past { minute, author, what, text } => Message::Past {
+                minute: *minute,
+                author: text_of(author),
+                what: *what,
+                text: text_of(text),
+            },
+            Self::TimeIs { on } => Message::TimeIs { on: *on },
+            Self::HistoryIs { on } => Message::HistoryIs { on: *on },
             Self::AndMore { count } => Message::AndMore { count: *count },
             Self::Goodbye => Message::Goodbye,
             Self::Here => Message::Here,

@@ -11,6 +11,7 @@
 mod close_reason;
 mod command;
 mod event;
+mod history;
 mod line;
 mod message;
 mod nick;
@@ -26,7 +27,7 @@ use std::net::SocketAddr;
 pub use close_reason::CloseReason;
 pub use command::command_forms;
 pub use event::{Action, ConnId, Event, PeerId, PeerSet, RoomId, Sink, Start};
-pub use message::{Message, RichMode};
+pub use message::{Message, RichMode, What};
 pub use nick::RESERVED_NAMES;
 pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};
@@ -50,6 +51,10 @@ pub struct Config {
     pub clients_max: usize,
     /// There is a message of the day; those who write lines are told it after the welcome.
     pub motd: bool,
+    /// Lines of each room that are kept for those who join it.
+    pub history_lines: usize,
+    /// When `Time::default()` was, in seconds since 1970.
+    pub start: u64,
 }
 
 /// The state of the chat.
@@ -60,6 +65,7 @@ pub struct Chat<S = RandomState> {
     peer_count: usize,
     observers: PeerSet,
     has_motd: bool,
+    start: u64,
     stale_count: u64,
 }
 
@@ -68,13 +74,15 @@ impl<S: BuildHasher + Clone> Chat<S> {
     /// users who choose them to collide.
     #[must_use]
     pub fn new(config: Config, hasher: S) -> Self {
-        let Config { peer_count, observers, rooms, clients_max, motd } = config;
+        let Config { peer_count, observers, rooms, clients_max, motd, history_lines, start } =
+            config;
         Self {
             sessions: Sessions::new(peer_count, clients_max, hasher.clone()),
-            rooms: Rooms::new(&rooms, peer_count, hasher),
+            rooms: Rooms::new(&rooms, history_lines, peer_count, hasher),
             peer_count,
             observers,
             has_motd: motd,
+            start,
             stale_count: 0,
         }
     }
@@ -109,7 +117,7 @@ impl<S: BuildHasher> Chat<S> {
             }
             Event::To { conn, name, text } => {
                 if let Some(user) = self.live(conn) {
-                    self.to(user, name, text, sink);
+                    self.to(now, user, name, text, sink);
                 }
             }
             Event::Invalid { conn } => {
@@ -132,6 +140,7 @@ impl<S: BuildHasher> Chat<S> {
                 while let Some(user) = self.sessions.any_of(peer) {
                     self.forget(now, user, sink);
                 }
+                self.sessions.forget_conns_of(peer);
             }
             Event::Tick => self.sum_up(now, sink),
             Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
@@ -259,8 +268,13 @@ impl<S: BuildHasher> Chat<S> {
         if let Some(room) = room {
             let session = &self.sessions[user];
             let author = session.name();
+            let conn = session.conn;
             let message = Message::Framed { author: author.as_str(), text };
-            return self.tell_room(room, Some(session.conn), message, sink);
+            self.tell_room(room, Some(conn), message, sink);
+            for line in text.lines().filter(|line| !line.is_empty()) {
+                self.rooms.remember(now, room, conn, author, (What::Said, line));
+            }
+            return;
         }
         if self.sessions.seats(user).count() >= ROOMS_PER_CLIENT_MAX {
             return self.tell(user, Message::TooManyJoined, sink);
@@ -283,11 +297,13 @@ impl<S: BuildHasher> Chat<S> {
     }
 
     /// To everybody in the lobby, or to one person, who alone hears of it.
-    fn to(&mut self, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
+    fn to(&mut self, now: Time, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
         if name.eq_ignore_ascii_case(ALL) {
             let author = self.sessions[user].name();
             let message = Message::Said { author: author.as_str(), text };
             self.tell_room(LOBBY, None, message, sink);
+            let conn = self.sessions[user].conn;
+            self.rooms.remember(now, LOBBY, conn, author, (What::Said, text));
         } else if let Some(reader) = self.named_or_told(user, name, sink) {
             self.deliver(user, reader, text, sink);
             self.tell_away_once(user, reader, sink);

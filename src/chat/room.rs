@@ -12,8 +12,9 @@ use std::ops::{Index, IndexMut};
 use slab::Slab;
 
 use super::command;
-use super::event::{PeerId, PeerSet, RoomId};
-use super::message::Message;
+use super::event::{ConnId, PeerId, PeerSet, RoomId};
+use super::history::{Budget, History};
+use super::message::{Message, What};
 use super::nick::{self, Name, NameIndex, ShownName};
 use super::session::SessionId;
 use crate::limits::{NAME_LEN_MAX, PRESENCE_INTERVAL, PRESENCE_ROOM_LEN, ROOMS_MAX};
@@ -62,6 +63,8 @@ pub(super) struct Room {
     presence: Presence,
     /// What it is about, if somebody said so; not empty.
     topic: Option<Box<str>>,
+    /// What was said in it.
+    pub(super) history: History,
 }
 
 /// What the members of a large room have not been told yet.
@@ -85,6 +88,8 @@ pub(super) struct Rooms<S> {
     /// Which room is to be told of its presence when, earliest first: all wait equally long. An
     /// entry whose time is not the room's own is left over from a room that became empty.
     summaries: VecDeque<(Time, RoomId)>,
+    /// Of their histories.
+    budget: Budget,
 }
 
 impl Room {
@@ -180,13 +185,19 @@ impl Presence {
 
 impl<S: BuildHasher> Rooms<S> {
     /// The lobby, then the rooms of these names, which all pass `validate_room_name`.
-    pub(super) fn new(names: &[String], peer_count: usize, hasher: S) -> Self {
+    pub(super) fn new(
+        names: &[String],
+        history_lines: usize,
+        peer_count: usize,
+        hasher: S,
+    ) -> Self {
         let mut rooms = Self {
             slab: Slab::new(),
             by_name: NameIndex::with_capacity(0, hasher),
             fixed_count: 0,
             peer_count,
             summaries: VecDeque::new(),
+            budget: Budget::new(history_lines),
         };
         for name in std::iter::once(LOBBY_NAME).chain(names.iter().map(String::as_str)) {
             if rooms.named(name).is_none() {
@@ -237,6 +248,7 @@ impl<S: BuildHasher> Rooms<S> {
             congested: PeerSet::default(),
             presence: Presence::NOTHING,
             topic: None,
+            history: History::default(),
         };
         let number = count(self.slab.insert(room));
         self.by_name.insert(number, |number| shown_name(&self.slab, number));
@@ -252,9 +264,23 @@ impl<S: BuildHasher> Rooms<S> {
         if self.is_fixed(id) {
             self[id].presence = Presence::NOTHING;
         } else {
-            let room = self.slab.remove(id.0 as usize);
+            let mut room = self.slab.remove(id.0 as usize);
+            room.history.clear(&mut self.budget);
             self.by_name.remove(id.0, room.name.as_str());
         }
+    }
+
+    /// Keeps what was said in a room, for those who join it.
+    pub(super) fn remember(
+        &mut self,
+        now: Time,
+        id: RoomId,
+        conn: ConnId,
+        author: ShownName,
+        line: (What, &str),
+    ) {
+        let room = &mut self.slab[id.0 as usize];
+        room.history.push(now, conn, author, line, &mut self.budget);
     }
 
     /// Counts the notice if the room is too large to be told each one; says whether it did.
@@ -291,7 +317,7 @@ impl<S: BuildHasher> Rooms<S> {
 
     /// Asserts that only the fixed rooms are left, and nobody in them.
     #[cfg(test)]
-    pub(super) fn assert_empty(&self) {
+    pub(super) fn assert_empty(&mut self) {
         assert_eq!(count(self.slab.len()), self.fixed_count);
         assert_eq!(self.by_name.len(), self.slab.len());
         for (_, room) in self.iter() {
@@ -299,6 +325,8 @@ impl<S: BuildHasher> Rooms<S> {
             assert!(room.count_by_peer.iter().all(|count| *count == 0));
             assert_eq!(room.presence, Presence::NOTHING);
         }
+        self.slab.iter_mut().for_each(|(_, room)| room.history.clear(&mut self.budget));
+        assert_eq!(self.budget.len(), 0);
     }
 }
 

@@ -45,6 +45,8 @@ pub(super) struct Aside {
     more_seats: Vec<Seat>,
     /// It is away.
     pub(super) away: Option<Away>,
+    /// It is not told the last lines of a room that it joins.
+    pub(super) no_history: bool,
     /// Who wrote to it last.
     pub(super) writer: Option<ConnId>,
 }
@@ -155,6 +157,17 @@ impl<S: BuildHasher> Sessions<S> {
         }
         let entry = slots.last().copied().flatten()?;
         Some(SessionId(entry.get() - 1))
+    }
+
+    /// What is kept of connections of that peer, which are all gone, must mean none of those that
+    /// will have the same numbers.
+    pub(super) fn forget_conns_of(&mut self, peer: PeerId) {
+        for aside in self.asides.values_mut() {
+            aside.writer = aside.writer.filter(|conn| conn.peer != peer);
+            if let Some(away) = &mut aside.away {
+                away.told.retain(|conn| conn.peer != peer);
+            }
+        }
     }
 
     /// The session that goes by that name.

@@ -232,6 +232,8 @@ pub(super) mod tests {
             rooms: Vec::new(),
             clients_max: 1,
             motd: false,
+            history_lines: 3,
+            start: 0,
         };
         Sources {
             workers,

@@ -13,7 +13,7 @@ use std::net;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{error, info, warn};
@@ -90,6 +90,7 @@ async fn serve(
         listener_count: count(config.listen.len()),
         pace: config.pace,
         drain: config.drain,
+        start: unix_seconds(),
         bounds: config.bounds,
     };
     opened.tell(&workers, config.confinement);
@@ -195,6 +196,11 @@ fn client_bounds(
     (table.min(clients), clients)
 }
 
+/// The present instant, which the server's time begins with.
+fn unix_seconds() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+}
+
 fn count(few: usize) -> u32 {
     u32::try_from(few).expect("bounded far below by limits.rs")
 }
@@ -219,6 +225,8 @@ impl Peer {
             rooms: config.rooms.clone(),
             clients_max: opened.clients as usize,
             motd: !config.motd.is_empty(),
+            history_lines: config.history_lines,
+            start: unix_seconds(),
         };
         Ok(Self {
             id,

@@ -1,7 +1,7 @@
 //! What holds for every dialect.
 
 use super::*;
-use crate::chat::CloseReason;
+use crate::chat::{CloseReason, What};
 use crate::limits::{
     ECHO_LEN_MAX, FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, LINE_LEN_MAX,
     REMARK_LEN_MAX, RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
@@ -118,6 +118,10 @@ pub(super) fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec
         TopicSet { name, topic: "" },
         Rooms { count },
         RoomsEntry { room: name, members: count, topic: remark },
+        PastHead { room: name, lines: count },
+        Past { minute: 0, author: name, what: What::Said, text },
+        HistoryIs { on: false },
+        TimeIs { on: true },
         AndMore { count },
         Goodbye,
         Here,

@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::Write;
 
-use crate::chat::{CloseReason, Message, RESERVED_NAMES, RichMode};
+use crate::chat::{CloseReason, Message, RESERVED_NAMES, RichMode, What};
 use crate::limits::{
     INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, REMARK_LEN_MAX, ROOMS_MAX, ROOMS_PER_CLIENT_MAX,
 };
@@ -56,6 +56,22 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
         M::Rooms { count } => put!(out, "{count} rooms:"),
         M::RoomsEntry { room, members, topic } => {
             put!(out, "  {room} ({members}){}", Remark(topic));
+        }
+        M::PastHead { room, lines: 0 } => put!(out, "No lines of {room} are kept"),
+        M::PastHead { room, lines: 1 } => put!(out, "The last line of {room} (UTC):"),
+        M::PastHead { room, lines } => put!(out, "The last {lines} lines of {room} (UTC):"),
+        M::Past { minute, author, what, text } => {
+            put!(out, "  {:02}:{:02} ", minute / 60, minute % 60);
+            match what {
+                What::Said => put!(out, "[{author}] {text}"),
+                What::Acted => put!(out, "* {author} {text}"),
+            }
+        }
+        M::TimeIs { on: true } => put!(out, "Lines begin with the time, UTC"),
+        M::TimeIs { on: false } => put!(out, "Lines begin without the time"),
+        M::HistoryIs { on: true } => put!(out, "You are shown the last lines of a room you join"),
+        M::HistoryIs { on: false } => {
+            put!(out, "You are not shown the last lines of a room you join");
         }
         M::AndMore { count } => put!(out, "  and {count} more"),
         M::Goodbye => put!(out, "Goodbye"),

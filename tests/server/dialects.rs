@@ -178,7 +178,7 @@ fn an_id_that_cannot_be_is_refused_with_one_line() {
 
 #[test]
 fn people_of_all_dialects_meet() {
-    let server = Server::start(ALL);
+    let server = Server::start(&format!("{ALL} --history-lines 0"));
     let [mut plato] = server.lobby(["plato"]);
     let mut zeno = p2p(&server, "zeno");
     plato.expect_line("Client joined zeno");

@@ -1,6 +1,7 @@
 //! What people expect beside lines and rooms, byte for byte.
 
 use std::fs;
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use crate::harness::{Client, Server, WELCOME, chatd};
 
@@ -111,4 +112,98 @@ fn without_a_message_of_the_day_nothing_follows_the_welcome() {
     plato.expect_line(WELCOME);
     plato.send("/motd\n");
     plato.expect_line("There is no message of the day");
+}
+
+#[test]
+fn the_last_lines_of_a_room() {
+    let server = Server::start("--history-lines 2 --room python --workers 2");
+    let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
+    plato.send("/history\n/python\none\ntwo\n/me waves\n");
+    plato.expect("No lines of lobby are kept\r\nYou are alone in python\r\n");
+    plato.catch_up();
+    solon.expect_line("Client left plato");
+    solon.send("/join python\n");
+    solon.expect("You are in python with 1 other\r\nThe last 2 lines of python (UTC):\r\n");
+    solon.expect_past("[plato] two");
+    solon.expect_past("* plato waves");
+    plato.expect_line("Client joined solon");
+    // What leads to a room as it always did shows none, and who wants none is shown none.
+    solon.send("/back\n/PYTHON\n/history off\n/back\n/join python\n/history\n");
+    solon.expect("You are alone in lobby\r\nYou are in python with 1 other\r\n");
+    solon.expect("You are not shown the last lines of a room you join\r\n");
+    solon.expect("You are alone in lobby\r\nYou are in python with 1 other\r\n");
+    solon.expect("The last 2 lines of python (UTC):\r\n");
+    solon.expect_past("[plato] two");
+    solon.expect_past("* plato waves");
+}
+
+#[test]
+fn lines_that_begin_with_the_time() {
+    let server = Server::start("--workers 1 --history-lines 0 --admin 127.0.0.1:0");
+    let [mut plato, mut solon, mut zeno] = server.lobby(["plato", "solon", "zeno"]);
+    for client in [&mut plato, &mut solon] {
+        client.send("/time on\n");
+        client.expect_timed("Lines begin with the time, UTC");
+    }
+    zeno.send("hi\n/msg plato hi\n/me waves\n");
+    zeno.expect("[you -> plato] hi\r\n");
+    solon.expect_timed("[zeno] hi");
+    solon.expect_timed("* zeno waves");
+    // Between rooms and direct messages there is no order.
+    let mut lines = [plato.line(), plato.line(), plato.line()].map(|line| line[6..].to_owned());
+    lines.sort_unstable();
+    assert_eq!(lines, ["* zeno waves", "[zeno -> you] hi", "[zeno] hi"]);
+    // One rendering for both who want the time, one for the other; their own lines are theirs.
+    plato.send("/whois nobody\n");
+    plato.expect_timed("Nobody here is called nobody");
+    let before = server.metric("chatd_renderings_total");
+    plato.send("hello\n");
+    solon.expect_timed("[plato] hello");
+    zeno.expect("[plato] hello\r\n");
+    assert_eq!(server.metric("chatd_renderings_total"), before + 2);
+    plato.send("/time off\n/who -\n");
+    plato.expect("Lines begin without the time\r\nThere is no room -\r\n");
+    zeno.send("bye\n");
+    plato.expect("[zeno] bye\r\n");
+    solon.expect_timed("[zeno] bye");
+}
+
+#[test]
+fn no_lines_are_kept_where_the_operator_wants_none() {
+    let server = Server::start("--history-lines 0 --room python");
+    let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
+    plato.send("/python\none\n/history\n");
+    plato.expect("You are alone in python\r\nNo lines of python are kept\r\n");
+    solon.send("/join python\n");
+    solon.expect("Client left plato\r\nYou are in python with 1 other\r\n");
+    solon.catch_up();
+}
+
+impl Client {
+    /// Reads a line of a room's past, said in this minute or the one before, by the clock here.
+    #[track_caller]
+    fn expect_past(&mut self, said: &str) {
+        let line = self.line();
+        assert_timed(line.strip_prefix("  ").unwrap_or_default(), said);
+    }
+
+    /// Reads a line that begins with the time.
+    #[track_caller]
+    fn expect_timed(&mut self, line: &str) {
+        assert_timed(&self.line(), line);
+    }
+}
+
+#[track_caller]
+fn assert_timed(line: &str, said: &str) {
+    let minute = now_in_minutes();
+    let shown = [minute, minute + 24 * 60 - 1].map(|minute| minute % (24 * 60));
+    let shown = shown.map(|minute| format!("{:02}:{:02} {said}", minute / 60, minute % 60));
+    assert!(shown.iter().any(|shown| shown == line), "{line:?} is none of {shown:?}");
+}
+
+/// Minutes since midnight, UTC.
+fn now_in_minutes() -> u64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).expect("it is after 1970");
+    now.as_secs() / 60 % (24 * 60)
 }

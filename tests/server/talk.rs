@@ -16,6 +16,8 @@ Commands:\r
   /reply TEXT      write to the one who wrote to you last\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
+  /history         show the last lines of your room\r
+  /time on|off     begin each line you get with the time\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
   /rich on|off     edit your line on the server, under what arrives\r

@@ -13,7 +13,7 @@ use crate::rng::Rng;
 
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
 /// How many kinds of lines there are to draw from.
-pub(crate) const WORDS: usize = 51;
+pub(crate) const WORDS: usize = 54;
 /// How many there were at first: seeds kept from then replay with as many.
 pub(crate) const FIRST_WORDS: usize = 40;
 const ROOMS: [&str; 4] = ["lobby", "stoa", "agora", "garden"];
@@ -255,6 +255,8 @@ impl Client {
             47 => (Said::Away("lunch".to_owned()), "/away lunch".to_owned()),
             48 => (Said::Away(String::new()), "/away".to_owned()),
             49 => (Said::Here, "/here".to_owned()),
+            51 | 52 => (Said::Time(true), "/time on".to_owned()),
+            53 => (Said::Time(false), "/time off".to_owned()),
             50 => (Said::HelpOn("/me TEXT"), "/help me".to_owned()),
             15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
             16 if rng.chance(50) && self.rich.is_none() => {

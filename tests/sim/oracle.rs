@@ -16,13 +16,13 @@
 //! - Direct messages arrive once, in the order of their author's.
 //! - Every byte belongs to one of these.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::rc::Rc;
 
 use chatd::chat::{Action, ConnId, Message, RoomId};
 
-use crate::person::{Bytes, LOBBY_NAME, Person, Rest, Said, Visit, render};
+use crate::person::{Bytes, HISTORY_LINES, LOBBY_NAME, Person, Rest, Said, Visit, render};
 
 /// A client, by its place in `Oracle::people`.
 pub(crate) type PersonId = usize;
@@ -49,6 +49,8 @@ pub(crate) struct Oracle {
 struct Room {
     name: String,
     topic: String,
+    /// What was said, as a line of its past shows it.
+    past: VecDeque<String>,
     members: BTreeSet<PersonId>,
 }
 
@@ -122,6 +124,11 @@ impl Oracle {
             other => panic!("not said in rooms of this size: {other:?}"),
         };
         let line: Bytes = render(message).into();
+        if matches!(message, Message::Said { .. } | Message::Acted { .. }) {
+            let past = &mut self.rooms.get_mut(&room).expect("opened before").past;
+            past.push_back(String::from_utf8_lossy(&line).into_owned());
+            past.drain(..past.len().saturating_sub(HISTORY_LINES));
+        }
         for member in &self.rooms[&room].members {
             if Some(*member) != except {
                 let visit = self.people[*member].visits.last_mut().expect("a member visits");
@@ -152,6 +159,7 @@ impl Oracle {
         assert!(members.members.insert(id), "joined twice");
         let count = u32::try_from(members.members.len()).expect("a few");
         let (room_name, topic) = (members.name.clone(), members.topic_line());
+        let past = members.past_lines();
         let person = &mut self.people[id];
         if person.visits.is_empty() {
             person.conn = Some(conn);
@@ -160,9 +168,11 @@ impl Oracle {
             person.rest.extend(topic.map(Rest::Exactly));
         } else {
             assert_eq!(person.name, name);
-            person.execute_move(&room_name);
+            let joined = person.execute_move(&room_name);
             let reply = Message::YouAreIn { room: room_name.as_str(), members: count };
-            person.moves.push_back((render(&reply), topic));
+            let mut rest: Vec<_> = topic.map(Rest::Exactly).into_iter().collect();
+            rest.extend(past.into_iter().filter(|_| joined));
+            person.moves.push_back((render(&reply), rest));
         }
         assert!(person.visits.last().is_none_or(|visit| visit.ended), "in one room at a time");
         person.visits.push(Visit { room, lines: Vec::new(), ended: false });
@@ -211,6 +221,8 @@ impl Oracle {
 
     fn judge(&mut self, id: PersonId, line: &[u8]) {
         let text = std::str::from_utf8(line).expect("lines are UTF-8");
+        let text = without_time(text);
+        let line = text.as_bytes();
         if is_room_line(text) {
             self.people[id].judge_room_line(id, line);
         } else if let Some((author, text)) = direct(text) {
@@ -296,10 +308,32 @@ impl Room {
         Self { name: name.to_owned(), ..Self::default() }
     }
 
+    /// What somebody who joins is told of its past.
+    fn past_lines(&self) -> Vec<Rest> {
+        let lines = u32::try_from(self.past.len()).expect("a few");
+        let head = Message::PastHead { room: self.name.as_str(), lines };
+        let head = (lines > 0).then(|| Rest::Exactly(render(&head)));
+        head.into_iter().chain(self.past.iter().cloned().map(Rest::Past)).collect()
+    }
+
     /// What somebody who enters is told of the topic.
     fn topic_line(&self) -> Option<Vec<u8>> {
         let message = Message::Topic { room: self.name.as_str(), topic: self.topic.as_str() };
         (!self.topic.is_empty()).then(|| render(&message))
+    }
+}
+
+/// The line without the time that it may begin with: which lines do is not judged.
+fn without_time(line: &str) -> &str {
+    let is_time = |time: &str| {
+        time.bytes()
+            .enumerate()
+            .all(|(place, byte)| if place == 2 { byte == b':' } else { byte.is_ascii_digit() })
+    };
+    let (time, rest) = line.split_at_checked(6).unwrap_or(("", line));
+    match time.strip_suffix(' ') {
+        Some(time) if is_time(time) => rest,
+        _ => line,
     }
 }
 

@@ -9,6 +9,8 @@ use chatd::dialect::Dialect;
 
 use crate::oracle::PersonId;
 
+/// Lines of each room that are kept.
+pub(crate) const HISTORY_LINES: usize = 3;
 pub(crate) const LOBBY_NAME: &str = "lobby";
 
 /// A whole line that a client wrote, by what it asks for.
@@ -25,6 +27,7 @@ pub(crate) enum Said {
     Whois(String),
     Away(String),
     Here,
+    Time(bool),
     Who,
     Rooms,
     Help,
@@ -52,8 +55,8 @@ pub(crate) struct Person {
 
     pub(crate) conn: Option<ConnId>,
     pub(crate) name: String,
-    /// What the replies to moves, with the topics of the rooms, and to new names have to be.
-    pub(crate) moves: VecDeque<(Vec<u8>, Option<Vec<u8>>)>,
+    /// What the replies to moves, with what is told of the rooms, and to new names have to be.
+    pub(crate) moves: VecDeque<(Vec<u8>, Vec<Rest>)>,
     pub(crate) renames: VecDeque<Vec<u8>>,
     pub(crate) visits: Vec<Visit>,
 
@@ -86,6 +89,8 @@ pub(crate) struct Visit {
 #[derive(Debug)]
 pub(crate) enum Rest {
     Exactly(Vec<u8>),
+    /// A line of a room's past: a time before this.
+    Past(String),
     Indented,
 }
 
@@ -137,7 +142,7 @@ impl Person {
         }
     }
 
-    pub(crate) fn execute_move(&mut self, room: &str) {
+    pub(crate) fn execute_move(&mut self, room: &str) -> bool {
         let leave = room == LOBBY_NAME;
         let join = Said::Join(room.to_owned());
         let rest = &self.script[self.executed..];
@@ -145,6 +150,7 @@ impl Person {
         let first = first.unwrap_or_else(|| panic!("a move to {room} that nobody asked for"));
         let first = first.clone();
         self.execute(&first);
+        first == join
     }
 
     pub(crate) fn assert_script_done(&self, id: PersonId) {
@@ -234,6 +240,10 @@ impl Person {
         }
         match self.rest.pop_front() {
             Some(Rest::Exactly(rest)) => assert_eq!(line.as_bytes(), rest),
+            Some(Rest::Past(past)) => {
+                let said = line.strip_prefix("  ").and_then(|line| line.split_once(' '));
+                assert_eq!(said.map(|(time, said)| (time.len(), said)), Some((5, &*past)));
+            }
             Some(Rest::Indented) => assert!(line.starts_with("  "), "{line:?} in a list"),
             None => return self.judge_reply(id, line),
         }
@@ -287,6 +297,7 @@ impl Person {
                 let reply = if was_away { Message::YouAreBack } else { Message::YouAreHere };
                 assert_eq!(line, text(&reply));
             }
+            Said::Time(on) => assert_eq!(line, text(&Message::TimeIs { on: *on })),
             Said::HelpOn(form) => assert_eq!(line, text(&Message::HelpOn { form })),
             Said::Who => self.judge_list(line, &format!(" in {}:", self.reply_room)),
             Said::Rooms => {
@@ -329,9 +340,9 @@ impl Person {
             assert_eq!(line, text(&Message::AlreadyIn { room }));
             return;
         }
-        let (reply, topic) = self.moves.pop_front().expect("nobody asked for it");
+        let (reply, rest) = self.moves.pop_front().expect("nobody asked for it");
         assert_eq!(reply.escape_ascii().to_string(), line);
-        self.rest.extend(topic.map(Rest::Exactly));
+        self.rest.extend(rest);
         self.moves_received += 1;
         room.clone_into(&mut self.reply_room);
     }

@@ -18,6 +18,7 @@ use crate::client::{self, Client, Reading};
 use crate::net::{Net, Socket};
 use crate::options::Options;
 use crate::oracle::Oracle;
+use crate::person::HISTORY_LINES;
 use crate::rich::Rich;
 use crate::ring::{self, FakeBells, FakeRing, Sabotage};
 use crate::rng::Rng;
@@ -108,6 +109,8 @@ impl World {
             rooms: Vec::new(),
             clients_max: 16,
             motd: false,
+            history_lines: HISTORY_LINES,
+            start: 0,
         };
         let hub = Arc::new(Hub::new(config, std::hash::RandomState::new()));
         let network = "10.0.0.0/8".parse().expect("a network");
@@ -149,6 +152,7 @@ impl World {
             listener_count,
             pace: self.options.pace,
             drain: DRAIN,
+            start: 0,
             bounds: Bounds::default(),
         };
         let parts = ring::Parts {

@@ -37,6 +37,7 @@ impl Preset {
             Self::Rate50 | Self::Rate20 => {
                 named(&[("server CPU per delivery", Goal::LikeFloor), ("p99", Goal::LikeFloor)])
             }
+            Self::Engine => named(&[("generator CPU per delivery", Goal::AtMost(0.8))]),
             Self::Quiet => named(&[("pair p99 / flood p50", Goal::AtMost(0.05))]),
             Self::Memory => named(&[("growth per client", Goal::AtMost(512.0))]),
             Self::Connect => named(&[

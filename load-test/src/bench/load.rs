@@ -30,7 +30,7 @@ impl Preset {
     pub(super) fn groups(self, arguments: &BenchArguments) -> Vec<Group> {
         let (clients, senders, rate) = match self {
             Self::Sparse | Self::Quiet => (10_000, 1, 10),
-            Self::Busy => (1000, 10, 1000),
+            Self::Busy | Self::Engine => (1000, 10, 1000),
             Self::Rate50 => (1000, 1, 50),
             Self::Rate20 => (1000, 1, 20),
             Self::Connect | Self::Memory | Self::Joins => (10_000, 0, 10),
@@ -72,6 +72,7 @@ impl Bench<'_> {
             Preset::Capacity => self.capacity(),
             Preset::Quiet => self.quiet(),
             Preset::Joins => self.joins(),
+            Preset::Engine => self.engine(side),
             _ => self.deliver(preset, side),
         }?;
         sample.notes.extend(others.note()?);
@@ -136,7 +137,7 @@ impl Bench<'_> {
         let one = [self.arguments.pin_server];
         let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
-            Side::Chatd => {
+            Side::Chatd | Side::Engine | Side::Plain => {
                 let chatd = program(self.chatd.as_deref());
                 Server::start_chatd(chatd, Protocol::Telnet, workers, options, cpus)
             }

@@ -1,6 +1,6 @@
 //! Programs of others, each with a configuration of its own: on loopback at a free port, without
-//! files, logs or lookups, with limits that no load reaches. The file is gone as soon as the
-//! program listens, so that nothing is left behind, however this process ends.
+//! files, logs or lookups, with limits that no load reaches. It reads it from a file without a
+//! name, so that nothing is left behind, however this process ends.
 
 use super::peer::Peer;
 use crate::limits::{PEER_PORTS, PEER_QUEUE_BYTES};
@@ -8,15 +8,18 @@ use crate::options::run_id;
 use crate::server::Server;
 use crate::{Failure, failed};
 use rustix::process::geteuid;
-use std::fs::Permissions;
+use std::fs::{File, Permissions};
+use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 
 /// The user and group `nobody` of Debian: none of these programs needs to be root, and some refuse.
 const NOBODY: u32 = 65_534;
+/// Where to look for more files, and to put some: there is no such folder.
+const NOWHERE: &str = "/nonexistent";
 
 impl Peer {
     /// Starts it as nobody, if we are root.
@@ -26,9 +29,8 @@ impl Peer {
         clients: u32,
         cpus: &[usize],
     ) -> Result<Server, Failure> {
-        let folder = Folder::new()?;
         let addr = free_addr()?;
-        let file = folder.write(&self.configuration(addr.port(), clients, &folder.0))?;
+        let file = nameless_file(&self.configuration(addr.port(), clients))?;
         let mut command = Command::new(program);
         let before = match self {
             Self::Ngircd => &["-n", "-f"][..],
@@ -36,15 +38,14 @@ impl Peer {
             Self::Nats | Self::Mosquitto => &["-c"],
             _ => &[],
         };
-        command.args(before).arg(file);
+        command.args(before).arg("/dev/stdin").stdin(file);
         if geteuid().is_root() {
             command.uid(NOBODY).gid(NOBODY);
         }
         Server::start_at(command, addr, cpus)
     }
 
-    fn configuration(self, port: u16, clients: u32, folder: &Path) -> String {
-        let folder = folder.display();
+    fn configuration(self, port: u16, clients: u32) -> String {
         // Each has a few connections besides its clients.
         let connections = clients.saturating_add(64);
         let queue = PEER_QUEUE_BYTES;
@@ -54,7 +55,7 @@ impl Peer {
                  Ports = {port}\nMotdPhrase = load-test\n\
                  [Limits]\nMaxConnections = 0\nMaxConnectionsIP = 0\nMaxPenaltyTime = 0\n\
                  MaxJoins = 0\nMaxNickLength = 9\nPingTimeout = 3600\nPongTimeout = 3600\n\
-                 [Options]\nDNS = no\nIdent = no\nPAM = no\nIncludeDir = {folder}\n"
+                 [Options]\nDNS = no\nIdent = no\nPAM = no\nIncludeDir = {NOWHERE}\n"
             ),
             Self::Inspircd => format!(
                 "<server name=\"irc.load-test.invalid\" description=\"load-test\" \
@@ -68,7 +69,7 @@ impl Peer {
                  commandrate=\"1000000000\" fakelag=\"no\" maxchans=\"20\">\n\
                  <performance somaxconn=\"4096\" softlimit=\"{connections}\" \
                  clonesonconnect=\"no\" netbuffersize=\"65534\" quietbursts=\"yes\">\n\
-                 <path datadir=\"{folder}\" logdir=\"{folder}\" runtimedir=\"{folder}\">\n"
+                 <path datadir=\"{NOWHERE}\" logdir=\"{NOWHERE}\" runtimedir=\"{NOWHERE}\">\n"
             ),
             Self::Nats => format!(
                 "listen: 127.0.0.1:{port}\nmax_connections: {connections}\n\
@@ -100,40 +101,19 @@ fn free_addr() -> Result<SocketAddr, Failure> {
     free.ok_or_else(|| Failure::Run(format!("no port of {PEER_PORTS:?} is free")))
 }
 
-/// A folder of its own for one program; removed when dropped.
-struct Folder(PathBuf);
-
-impl Folder {
-    fn new() -> Result<Self, Failure> {
-        let name = format!("load-test-{}-{:x}", std::process::id(), run_id(1));
-        let path = std::env::temp_dir().join(name);
-        let made = std::fs::create_dir(&path);
-        made.map_err(|error| failed(&path.display().to_string(), &error))?;
-        let folder = Self(path);
-        folder.open_to_all(&folder.0, 0o755)?;
-        Ok(folder)
-    }
-
-    fn write(&self, text: &str) -> Result<PathBuf, Failure> {
-        let path = self.0.join("settings");
-        let written = std::fs::write(&path, text);
-        written.map_err(|error| failed(&path.display().to_string(), &error))?;
-        self.open_to_all(&path, 0o644)?;
-        Ok(path)
-    }
-
-    /// Whatever our umask is, nobody must be able to read it.
-    fn open_to_all(&self, path: &Path, mode: u32) -> Result<(), Failure> {
-        let set = std::fs::set_permissions(path, Permissions::from_mode(mode));
-        set.map_err(|error| failed(&self.0.display().to_string(), &error))
-    }
-}
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // What is left then lies where temporary files do.
-        drop(std::fs::remove_dir_all(&self.0));
-    }
+/// A file that goes with its last reader. One who opens `/dev/stdin` reads it from the start.
+fn nameless_file(text: &str) -> Result<File, Failure> {
+    let name = format!("load-test-{}-{:x}", std::process::id(), run_id(1));
+    let path = std::env::temp_dir().join(name);
+    let write = || {
+        let mut file = File::options().read(true).write(true).create_new(true).open(&path)?;
+        std::fs::remove_file(&path)?;
+        // Whatever our umask is, nobody must be able to read it.
+        file.set_permissions(Permissions::from_mode(0o644))?;
+        file.write_all(text.as_bytes())?;
+        Ok(file)
+    };
+    write().map_err(|error: std::io::Error| failed(&path.display().to_string(), &error))
 }
 
 #[cfg(test)]
@@ -141,13 +121,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_leaves_nothing_behind() {
-        let folder = Folder::new().expect("a writable directory");
-        let file = folder.write("text").expect("it is ours");
-        assert!(file.is_file());
-        let path = folder.0.clone();
-        drop(folder);
-        assert!(!path.exists());
+    fn a_program_reads_what_has_no_name() {
+        let mut cat = Command::new("cat");
+        cat.arg("/dev/stdin").stdin(nameless_file("text").expect("a writable directory"));
+        assert_eq!(cat.output().expect("it is everywhere").stdout, b"text");
     }
 
     #[test]

@@ -23,10 +23,10 @@ use crate::limits::{IRC_TEXT_LEN_MAX, TEXT_LEN_MAX};
 use clap::ValueEnum;
 use frames::Frames;
 use lines::Lines;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// What the target speaks.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Protocol {
     /// chatd's lines for people

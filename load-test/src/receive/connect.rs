@@ -105,6 +105,7 @@ impl Receiver {
             asked_ns,
             joined_ns: 0,
             said: Vec::new(),
+            said_ns: 0,
         })
     }
 
@@ -201,4 +202,24 @@ pub(super) fn why(error: &Error) -> String {
 pub(crate) fn loopback_address(run: u32) -> Ipv4Addr {
     let [_, _, high, low] = run.to_be_bytes();
     Ipv4Addr::new(127, high.clamp(1, 254), low, 1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_can_be_changed_is_told() {
+        let rows = [
+            (Errno::CONNREFUSED, "is the server started"),
+            (Errno::ADDRNOTAVAIL, "--source"),
+            (Errno::ADDRINUSE, "no port is left"),
+            (Errno::MFILE, "ulimit -n"),
+            (Errno::NETUNREACH, "unreachable"),
+        ];
+        for (errno, told) in rows {
+            let why = why(&errno.into());
+            assert!(why.contains(told), "{why}");
+        }
+    }
 }

@@ -8,7 +8,7 @@ use crate::options::{duration_text, parse_duration, run_id};
 use crate::protocol::Protocol;
 use crate::{Failure, usage};
 use clap::{Args, Parser};
-use serde::{Deserialize, Deserializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::fmt;
 use std::marker::PhantomData;
 use std::net::Ipv4Addr;
@@ -426,6 +426,17 @@ macro_rules! deserialize_from_word {
     )*};
 }
 deserialize_from_word!(Rate, Sizes, Skew, Share);
+
+macro_rules! serialize_as_word {
+    ($($name:ty),*) => {$(
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+                to.collect_str(self)
+            }
+        }
+    )*};
+}
+serialize_as_word!(Rate, Sizes, Skew);
 
 fn duration<'de, D: Deserializer<'de>>(from: D) -> Result<Option<Duration>, D::Error> {
     let text = String::deserialize(from)?;

@@ -69,7 +69,8 @@ const PRESETS: &[Preset] = &[
     Preset {
         name: "slow-readers",
         about: "one in a hundred does not read at all: do the others notice",
-        words: "--clients 1000 --rooms 1 --senders 10 --rate 50 --slow 1%",
+        words: "--clients 1000 --rooms 1 --senders 10 --rate 50 --size 500 --slow 1% \
+                --duration 15s",
     },
     Preset {
         name: "connect-storm",

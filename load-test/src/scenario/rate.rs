@@ -29,6 +29,14 @@ impl Rate {
         steps.sum::<Option<Duration>>()
     }
 
+    /// The rate, if it has no steps.
+    pub(crate) fn fixed(&self) -> Option<u32> {
+        match self.0[..] {
+            [Step { lines_per_s, lasts: None }] => Some(lines_per_s),
+            _ => None,
+        }
+    }
+
     /// Refuses what sends nothing in some step.
     pub(super) fn check(&self) -> Result<(), String> {
         if self.0.iter().any(|step| step.lines_per_s == 0) {

@@ -27,7 +27,7 @@ enum Step {
     Waits(u64),
 }
 
-const LINES: [&str; 34] = [
+const LINES: [&str; 37] = [
     "hello",
     "",
     "//",
@@ -62,6 +62,9 @@ const LINES: [&str; 34] = [
     "/whois 127.0.0.1:2",
     "/help join",
     "/motd",
+    "/history",
+    "/time on",
+    "/history off",
 ];
 
 fn step() -> impl Strategy<Value = Step> {

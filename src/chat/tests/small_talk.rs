@@ -3,6 +3,7 @@
 use super::stage::Stage;
 use crate::dialect::Dialect;
 use crate::limits::{AWAY_TOLD_MAX, NAME_LEN_MAX, REMARK_LEN_MAX};
+use crate::time::Time;
 
 /// `a` and `b` in the lobby, `c` in the room python, under those names, everything so far read.
 fn three() -> Stage {
@@ -189,6 +190,24 @@ fn a_reply_goes_to_who_wrote_last_under_whatever_name() {
 }
 
 #[test]
+fn who_has_the_numbers_of_one_whose_worker_failed_is_somebody_else() {
+    let mut stage = three();
+    let peer = stage.conn("b").peer;
+    assert_ne!(peer, stage.conn("a").peer);
+    stage.says("a", "/away");
+    stage.says("b", "/msg a hi");
+    stage.loses(peer);
+    stage.connects_to(peer, "b", "127.0.0.1:9");
+    stage.forget_the_rest();
+    stage.says("a", "/reply hi");
+    stage.hears("a", &["Nobody wrote to you, or they are gone"]);
+    stage.says("b", "/msg a hi");
+    stage.hears("b", &["[you -> a] hi", "a is away"]);
+    stage.forget_the_rest();
+    stage.ends();
+}
+
+#[test]
 fn whois_says_where_somebody_is() {
     let mut stage = three();
     stage.connects_as(Dialect::Rid, "r", "127.0.0.1:9");
@@ -256,6 +275,96 @@ fn remarks_in_the_dialects_for_programs() {
     stage.connects_as(Dialect::Rid, "s", "127.0.0.1:10");
     stage.frames("s", "lobby", "");
     stage.hears("s", &["\nThe topic of lobby: snakes\n"]);
+    stage.forget_the_rest();
+    stage.ends();
+}
+
+#[test]
+fn who_joins_a_room_is_told_its_last_lines() {
+    let mut stage = three();
+    stage.now = Time(61_000_000_000);
+    stage.says("c", "one");
+    stage.says("c", "two");
+    stage.says("c", "/me waves");
+    stage.now = Time(3_600_000_000_000);
+    stage.says("c", "/nick d");
+    stage.says("c", "three");
+    stage.forget_the_rest();
+    stage.says("a", "/join python");
+    let past = ["  00:01 [c] two", "  00:01 * c waves", "  01:00 [d] three"];
+    let head = "The last 3 lines of python (UTC):";
+    stage.hears("a", &[&["You are in python with 1 other", head], &past[..]].concat());
+    // Lists are asked for; a room that one is in is not joined.
+    stage.says("a", "/join python");
+    stage.says("a", "/history");
+    stage.hears("a", &[&["You are in python already", head], &past[..]].concat());
+
+    // The commands that led to a room before there was a history do without.
+    stage.says("a", "/leave");
+    stage.says("a", "/python");
+    stage.hears("a", &["You are in lobby with 1 other", "You are in python with 1 other"]);
+    // And so do those who do not want it.
+    stage.says("b", "/history off");
+    stage.says("b", "/join python");
+    let off = "You are not shown the last lines of a room you join";
+    stage.hears(
+        "b",
+        &[
+            "Client left a",
+            "Client joined a",
+            "Client left a",
+            off,
+            "You are in python with 2 others",
+        ],
+    );
+    stage.says("b", "/back");
+    stage.says("b", "/history on");
+    stage.says("b", "/join python");
+    let on = "You are shown the last lines of a room you join";
+    let read = ["You are alone in lobby", on, "You are in python with 2 others", head];
+    stage.hears("b", &[&read, &past[..]].concat());
+    stage.forget_the_rest();
+    stage.ends();
+}
+
+#[test]
+fn a_room_without_a_past_tells_none() {
+    let mut stage = three();
+    stage.says("a", "/history");
+    stage.hears("a", &["No lines of lobby are kept"]);
+    stage.says("a", "/join other");
+    stage.says("a", "alone");
+    stage.says("a", "/back");
+    stage.says("a", "/join other");
+    let read =
+        ["You are alone in other", "You are in lobby with 1 other", "You are alone in other"];
+    stage.hears("a", &read);
+    stage.says("a", "again");
+    stage.says("a", "/history");
+    stage.hears("a", &["The last line of other (UTC):", "  00:00 [a] again"]);
+    stage.forget_the_rest();
+    stage.ends();
+}
+
+#[test]
+fn what_programs_say_is_remembered_and_they_are_told_nothing() {
+    let mut stage = three();
+    stage.connects_as(Dialect::Rid, "r", "127.0.0.1:9");
+    stage.frames("r", "python", "");
+    stage.frames("r", "python", "one\ntwo\n\nthree\n");
+    stage.connects_as(Dialect::P2p, "p", "127.0.0.1:8");
+    stage.is_called("p", "p");
+    stage.writes("p", "all", "hi");
+    stage.forget_the_rest();
+    stage.says("a", "/history");
+    stage.hears("a", &["The last line of lobby (UTC):", "  00:00 [p] hi"]);
+    stage.connects_as(Dialect::Rid, "s", "127.0.0.1:10");
+    stage.frames("s", "python", "");
+    stage.hears("s", &[]);
+    stage.says("a", "/join python");
+    let past = ["one", "two", "three"].map(|text| format!("  00:00 [127.0.0.1:9] {text}"));
+    let read = stage.reads("a");
+    assert_eq!(read[read.len() - 3..], past);
     stage.forget_the_rest();
     stage.ends();
 }

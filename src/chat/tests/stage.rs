@@ -105,6 +105,7 @@ impl Sink for Wire {
             }
             Action::Say { room, author, message } => self.say(peers, room, author, message),
             Action::Hold { room, on } => self.holds.push((peers, room, on)),
+            Action::Stamp { conn, .. } => assert_eq!(peers, PeerSet::one(conn.peer)),
             Action::Rich { conn, on } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
                 self.rich.push((conn, on));
@@ -127,7 +128,15 @@ impl Stage {
 
     pub(super) fn with_observers(rooms: &[&str], observers: PeerSet) -> Self {
         let rooms = rooms.iter().map(|name| (*name).to_owned()).collect();
-        let config = Config { peer_count: 3, observers, rooms, clients_max: 16, motd: false };
+        let config = Config {
+            peer_count: 3,
+            observers,
+            rooms,
+            clients_max: 16,
+            motd: false,
+            history_lines: 3,
+            start: 0,
+        };
         let mut stage = Self {
             chat: Chat::new(config, RandomState::new()),
             wire: Wire::default(),
@@ -238,8 +247,11 @@ impl Stage {
         let gone: Vec<_> = self.conns.extract_if(.., |_, conn| conn.peer == peer).collect();
         for (_, conn) in gone {
             self.wire.drop_conn(conn);
-            self.free_slot(conn);
+            self.wire.heard.remove(&conn);
         }
+        // It counts slots and their occupants from the beginning.
+        self.free[usize::from(peer.0)].clear();
+        self.slot_count[usize::from(peer.0)] = 0;
         self.handle(Event::Lost { peer });
     }
 
@@ -286,7 +298,7 @@ impl Stage {
 
 impl Chat {
     #[track_caller]
-    fn assert_empty(&self) {
+    fn assert_empty(&mut self) {
         self.sessions.assert_empty();
         self.rooms.assert_empty();
     }

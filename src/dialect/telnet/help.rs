@@ -20,6 +20,8 @@ Commands:\r
   /reply TEXT      write to the one who wrote to you last\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
+  /history         show the last lines of your room\r
+  /time on|off     begin each line you get with the time\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
   /rich on|off     edit your line on the server, under what arrives\r
@@ -29,7 +31,7 @@ To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 20] = [
+const MORE: [(&str, &str); 22] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -56,6 +58,12 @@ const MORE: [(&str, &str); 20] = [
         "tells what your room is about. With a text, everybody in the room is told that it is \
          about that from now on; with - it is about nothing any more. Whoever comes is told",
     ),
+    (
+        "/history",
+        "shows the last lines of your room, with their times in UTC. /join shows them too, unless \
+         you said /history off",
+    ),
+    ("/time", "begins each line you get with the time it came, in UTC, or no longer"),
     (
         "/away",
         "marks you away, with a reason if you like. Who writes to you is told once. You are back \

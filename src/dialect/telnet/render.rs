@@ -36,7 +36,7 @@ pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::CloseReason;
+    use crate::chat::{CloseReason, What};
     use crate::dialect::tests::every_message;
 
     fn rendered(message: &Message<&str>) -> String {
@@ -99,6 +99,18 @@ mod tests {
             (Rooms { count: 2 }, "2 rooms:"),
             (RoomsEntry { room, members: 2, topic: "" }, "  python (2)"),
             (RoomsEntry { room, members: 2, topic: "snakes" }, "  python (2): snakes"),
+            (PastHead { room, lines: 0 }, "No lines of python are kept"),
+            (PastHead { room, lines: 1 }, "The last line of python (UTC):"),
+            (PastHead { room, lines: 2 }, "The last 2 lines of python (UTC):"),
+            (Past { minute: 61, author: name, what: What::Said, text: "hi" }, "  01:01 [plato] hi"),
+            (
+                Past { minute: 1_439, author: name, what: What::Acted, text: "waves" },
+                "  23:59 * plato waves",
+            ),
+            (TimeIs { on: true }, "Lines begin with the time, UTC"),
+            (TimeIs { on: false }, "Lines begin without the time"),
+            (HistoryIs { on: true }, "You are shown the last lines of a room you join"),
+            (HistoryIs { on: false }, "You are not shown the last lines of a room you join"),
             (AndMore { count: 5 }, "  and 5 more"),
             (Goodbye, "Goodbye"),
             (Here, "Yes, chatd is here"),

@@ -1,0 +1,181 @@
+//! The last lines of a room, for those who join it.
+//!
+//! Kept here and not in the feeds of the workers: a feed is there while somebody reads it, in one
+//! dialect on one worker, and who joins may be the first there. A room of the core has one history,
+//! the same for all.
+
+use std::collections::VecDeque;
+
+use super::event::ConnId;
+use super::message::{Message, What};
+use super::nick::ShownName;
+use crate::limits::{HISTORY_LEN_MAX, HISTORY_STEP};
+use crate::time::Time;
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct History {
+    /// The latest last.
+    lines: VecDeque<Past>,
+}
+
+/// What all histories may keep, and do.
+#[derive(Debug)]
+pub(super) struct Budget {
+    lines_max: usize,
+    len: usize,
+}
+
+/// A line that was said.
+#[derive(Debug)]
+struct Past {
+    author: ShownName,
+    conn: ConnId,
+    at: Time,
+    what: What,
+    /// Its memory is used again and again.
+    text: String,
+}
+
+impl Budget {
+    /// So many lines a room.
+    pub(super) fn new(lines_max: usize) -> Self {
+        Self { lines_max, len: 0 }
+    }
+
+    /// Whether a line may be kept in `memory`, grown if need be.
+    fn takes(&self, memory: &String, text: &str) -> bool {
+        self.len - memory.capacity() + len_for(text).max(memory.capacity()) <= HISTORY_LEN_MAX
+    }
+
+    #[cfg(test)]
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+}
+
+impl History {
+    /// How many lines it keeps.
+    pub(super) fn len(&self) -> u32 {
+        u32::try_from(self.lines.len()).expect("at most HISTORY_LINES_MAX")
+    }
+
+    /// Keeps a line, and lets go of the oldest for it. Without memory for it, it is not kept.
+    pub(super) fn push(
+        &mut self,
+        now: Time,
+        conn: ConnId,
+        author: ShownName,
+        (what, text): (What, &str),
+        budget: &mut Budget,
+    ) {
+        let mut memory = String::new();
+        while self.lines.len() >= budget.lines_max.max(1) || !budget.takes(&memory, text) {
+            let Some(oldest) = self.lines.pop_front() else { break };
+            budget.len -= memory.capacity();
+            memory = oldest.text;
+        }
+        if budget.lines_max == 0 || !budget.takes(&memory, text) {
+            budget.len -= memory.capacity();
+            return;
+        }
+        budget.len -= memory.capacity();
+        memory.clear();
+        memory.reserve_exact(len_for(text));
+        memory.push_str(text);
+        budget.len += memory.capacity();
+        self.lines.push_back(Past { author, conn, at: now, what, text: memory });
+    }
+
+    /// Lets go of everything.
+    pub(super) fn clear(&mut self, budget: &mut Budget) {
+        for line in self.lines.drain(..) {
+            budget.len -= line.text.capacity();
+        }
+    }
+
+    /// What is kept, the oldest first, with its author, and as people read it. `start` is when the
+    /// server's time began, in seconds since 1970.
+    pub(super) fn messages(&self, start: u64) -> impl Iterator<Item = (ConnId, Message<&str>)> {
+        self.lines.iter().map(move |line| {
+            let Past { author, conn, at, what, text } = line;
+            let minute = (start + at.0 / 1_000_000_000) / 60 % (24 * 60);
+            let minute = u16::try_from(minute).expect("a day is short");
+            (*conn, Message::Past { minute, author: author.as_str(), what: *what, text })
+        })
+    }
+}
+
+/// Bytes that are set aside for a text.
+fn len_for(text: &str) -> usize {
+    text.len().max(1).next_multiple_of(HISTORY_STEP)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::PeerId;
+
+    const CONN: ConnId = ConnId { peer: PeerId(0), index: 0, generation: 0 };
+
+    fn push(history: &mut History, text: &str, budget: &mut Budget) {
+        let author = ShownName::new("plato").expect("a short name");
+        history.push(Time(0), CONN, author, (What::Said, text), budget);
+    }
+
+    fn texts(history: &History) -> Vec<&str> {
+        history.lines.iter().map(|line| &*line.text).collect()
+    }
+
+    #[test]
+    fn the_last_lines_are_kept_in_the_same_memory() {
+        let (mut history, mut budget) = (History::default(), Budget::new(2));
+        for text in ["one", "two", "three", ""] {
+            push(&mut history, text, &mut budget);
+        }
+        assert_eq!(texts(&history), ["three", ""]);
+        let len = budget.len();
+        for _ in 0..100 {
+            push(&mut history, "four and more", &mut budget);
+        }
+        assert_eq!(budget.len(), len.next_multiple_of(2 * HISTORY_STEP));
+        history.clear(&mut budget);
+        assert_eq!((texts(&history).len(), budget.len()), (0, 0));
+    }
+
+    #[test]
+    fn none_are_kept_where_none_are_wanted() {
+        let (mut history, mut budget) = (History::default(), Budget::new(0));
+        push(&mut history, "one", &mut budget);
+        assert_eq!((texts(&history).len(), budget.len()), (0, 0));
+    }
+
+    #[test]
+    fn all_rooms_share_what_may_be_kept() {
+        let mut budget = Budget::new(3);
+        let [mut first, mut second, mut third] = [const { History { lines: VecDeque::new() } }; 3];
+        push(&mut first, "one", &mut budget);
+        budget.len = HISTORY_LEN_MAX - HISTORY_STEP;
+        push(&mut second, "two", &mut budget);
+        assert_eq!(budget.len(), HISTORY_LEN_MAX);
+        push(&mut second, "three", &mut budget);
+        push(&mut third, "four", &mut budget);
+        push(&mut first, "five", &mut budget);
+        assert_eq!((texts(&first), texts(&second)), (vec!["five"], vec!["three"]));
+        assert_eq!((texts(&third).len(), budget.len()), (0, HISTORY_LEN_MAX));
+        push(&mut first, &"x".repeat(HISTORY_STEP + 1), &mut budget);
+        assert_eq!((texts(&first).len(), budget.len()), (0, HISTORY_LEN_MAX - HISTORY_STEP));
+    }
+
+    #[test]
+    fn minutes_are_those_of_the_day() {
+        let (mut history, mut budget) = (History::default(), Budget::new(1));
+        for (start, at, minute) in [(0, 0, 0), (59, 1, 1), (86_399, 0, 1_439), (86_399, 1, 0)] {
+            let author = ShownName::new("plato").expect("a short name");
+            let at = Time(at * 1_000_000_000);
+            history.push(at, CONN, author, (What::Said, ""), &mut budget);
+            let past = Message::Past { minute, author: "plato", what: What::Said, text: "" };
+            assert_eq!(history.messages(start).next(), Some((CONN, past)));
+        }
+    }
+}
