@@ -8,6 +8,7 @@ use crate::net::{Net, SocketId};
 use crate::options::Options;
 use crate::oracle::{Oracle, PersonId};
 use crate::person::Said;
+use crate::rich::{self, Rich};
 use crate::rng::Rng;
 
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
@@ -49,6 +50,8 @@ pub(crate) struct Client {
     /// It did something that the server must close it for.
     pub(crate) is_foul: bool,
     sequence: u64,
+    /// It asked for rich mode.
+    pub(crate) rich: Option<Rich>,
 }
 
 impl Client {
@@ -65,7 +68,14 @@ impl Client {
             left: false,
             is_foul: false,
             sequence: 0,
+            rich: None,
         }
+    }
+
+    /// Asks for rich mode, first of all.
+    pub(crate) fn ask_for_rich_mode(&mut self) {
+        self.typed.extend(rich::ASK);
+        self.rich = Some(Rich::default());
     }
 
     /// One thing at random.
@@ -175,7 +185,17 @@ impl Client {
             }
             Reading::Never => return Vec::new(),
         };
-        net.sockets[self.socket].read(len).collect()
+        let bytes: Vec<u8> = net.sockets[self.socket].read(len).collect();
+        let Some(rich) = &mut self.rich else { return bytes };
+        let messages = rich.read(&bytes);
+        if !self.finished {
+            // Not within a command that was written half.
+            self.typed.extend(rich.answers.drain(..));
+            if self.typed.len() < 40 {
+                self.flush(net);
+            }
+        }
+        messages
     }
 
     /// Stops reading slowly; who never reads goes on like that.
@@ -239,7 +259,7 @@ impl Client {
             53 => (Said::Time(false), "/time off".to_owned()),
             50 => (Said::HelpOn("/me TEXT"), "/help me".to_owned()),
             15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
-            16 if rng.chance(50) => {
+            16 if rng.chance(50) && self.rich.is_none() => {
                 self.is_foul = true;
                 return self.typed.extend([b'e'; 5_000]);
             }
@@ -267,7 +287,7 @@ impl Client {
                 self.typed.extend([255, 246]);
             }
             1 => self.typed.extend([255, 241]),
-            2 => {
+            2 if self.rich.is_none() => {
                 let option = *rng.pick(&[1, 3, 24, 31]);
                 oracle.asked_option(self.person, [255, 252, option]);
                 self.typed.extend([255, 253, option]);

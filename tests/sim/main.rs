@@ -14,6 +14,7 @@ mod net;
 mod options;
 mod oracle;
 mod person;
+mod rich;
 mod ring;
 mod rng;
 mod world;

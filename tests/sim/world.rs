@@ -19,6 +19,7 @@ use crate::net::{Net, Socket};
 use crate::options::Options;
 use crate::oracle::Oracle;
 use crate::person::HISTORY_LINES;
+use crate::rich::Rich;
 use crate::ring::{self, FakeBells, FakeRing, Sabotage};
 use crate::rng::Rng;
 
@@ -347,7 +348,11 @@ impl World {
         let person = self.oracle.add(addr);
         let socket = Socket::new(addr, capacity);
         let socket = self.net.borrow_mut().connect(worker, listener, socket);
-        self.clients.push(Client::new(person, socket, self.options.policies[listener]));
+        let mut client = Client::new(person, socket, self.options.policies[listener]);
+        if self.options.rich > 0 && self.rng.chance(self.options.rich) {
+            client.ask_for_rich_mode();
+        }
+        self.clients.push(client);
         self.visits_when_full.push(0);
     }
 
@@ -404,6 +409,8 @@ impl World {
             let socket = &net.sockets[client.socket];
             if self.is_healthy(client, socket) {
                 self.oracle.assert_complete(client.person);
+                let drawn = client.rich.as_ref().is_none_or(Rich::is_drawn);
+                assert!(drawn, "client {}: its line is not drawn", client.person);
             } else {
                 self.check_ended(client, socket);
             }
