@@ -44,7 +44,8 @@ pub struct Args {
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Options {
-    /// Where clients connect; may be repeated [default: telnet://127.0.0.1:2626]
+    /// Where clients connect: telnet, rid or p2p; may be repeated
+    /// [default: telnet://127.0.0.1:2626]
     #[arg(long, value_name = "[DIALECT://]ADDR:PORT")]
     #[serde(deserialize_with = "listeners")]
     pub listen: Vec<Listen>,
