@@ -156,8 +156,8 @@ impl Receiver {
     }
 
     /// The address to connect from. All of 127.0.0.0/8 is local, so on loopback more clients than
-    /// one address has ports for at once are spread over several, elsewhere in each run: the ports of an
-    /// earlier one may still be in TIME_WAIT.
+    /// one address soon finds ports for are spread over several, elsewhere in each run: the ports
+    /// of an earlier one may still be in TIME_WAIT.
     fn source(&self, client: u32) -> Option<Ipv4Addr> {
         let loopback = self.target.is_ipv4() && self.target.ip().is_loopback();
         let many = loopback && self.plan.client_count > CLIENTS_PER_ADDRESS_MAX;
