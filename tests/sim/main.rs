@@ -14,8 +14,10 @@ mod net;
 mod options;
 mod oracle;
 mod person;
+mod program;
 mod ring;
 mod rng;
+mod words;
 mod world;
 
 use client::{FIRST_WORDS, WORDS};
