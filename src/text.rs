@@ -28,8 +28,9 @@ enum Class {
 /// `scratch`, which is at most three times as long.
 ///
 /// Invalid UTF-8 becomes U+FFFD and TAB a space; controls and whatever draws nothing are removed.
-/// So are marks at the start, where they would sit on the server's own words, and those after the
-/// first `COMBINING_MARKS_MAX` on one character.
+/// So are marks at the start, where they would sit on the server's own words, marks on a character
+/// at which a text may be cut later (`is_cut_at`), because what follows it is a text of its own
+/// then, and those after the first `COMBINING_MARKS_MAX` on one character.
 pub fn clean<'a>(bytes: &'a [u8], scratch: &'a mut String) -> &'a str {
     if let Some(text) = printable_ascii(bytes) {
         return text;
@@ -51,6 +52,12 @@ pub fn is_drawn(character: char) -> bool {
     class(character) == Class::Drawn
 }
 
+/// Whether a text may be cut behind the character once it has come through the gate: blanks, which
+/// are trimmed too, and the signs of commands and addresses.
+fn is_cut_at(character: char) -> bool {
+    matches!(character, '/' | '|') || character.is_whitespace()
+}
+
 /// `bytes` as text if none of it needs a change.
 fn printable_ascii(bytes: &[u8]) -> Option<&str> {
     // No early exit: without one the compiler checks many bytes at a time.
@@ -61,7 +68,7 @@ fn printable_ascii(bytes: &[u8]) -> Option<&str> {
 /// The text that passed so far.
 struct Gate<'a> {
     text: &'a mut String,
-    /// The last drawn character; the marks that follow are drawn on it.
+    /// The last drawn character, if marks may follow; they are drawn on it.
     base: Option<char>,
     /// Marks and joiners kept since `base`.
     mark_count: usize,
@@ -81,7 +88,7 @@ impl Gate<'_> {
 
     fn pass_drawn(&mut self, character: char) {
         self.text.push(character);
-        self.base = Some(character);
+        self.base = Some(character).filter(|character| !is_cut_at(*character));
         self.mark_count = 0;
     }
 
@@ -272,6 +279,21 @@ mod tests {
     }
 
     #[test]
+    fn no_text_begins_with_a_mark_wherever_it_is_cut() {
+        for (dirty, text) in [
+            (" \u{cbe}||", " ||"),
+            ("/msg b \u{301}\u{302}hi", "/msg b hi"),
+            ("/\u{301}x", "/x"),
+            ("2||\u{301}hi", "2||hi"),
+            ("\t\u{20dd}x", " x"),
+            ("\u{a0}\u{301}\u{3000}\u{200d}x", "\u{a0}\u{3000}x"),
+            ("a \u{200b}\u{301}b", "a b"),
+        ] {
+            assert_eq!(cleaned(dirty.as_bytes()), text, "{dirty:?}");
+        }
+    }
+
+    #[test]
     fn invalid_utf8_is_replaced() {
         for (bytes, text) in [
             (&b"a\x80b"[..], "a\u{fffd}b"),
@@ -321,6 +343,15 @@ mod tests {
         fn what_is_clean_stays(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
             let text = cleaned(&bytes);
             prop_assert_eq!(&cleaned(text.as_bytes()), &text);
+        }
+
+        #[test]
+        fn what_follows_a_cut_is_clean(written in "[\u{300}-\u{310}\u{200b}-\u{200f}\u{1161}\u{20dd}\u{cbe} \u{a0}\u{3000}/|a\té]{0,40}") {
+            let text = cleaned(written.as_bytes());
+            for (place, cut) in text.char_indices().filter(|(_, c)| is_cut_at(*c)) {
+                let rest = &text[place + cut.len_utf8()..];
+                prop_assert_eq!(cleaned(rest.as_bytes()), rest);
+            }
         }
 
         #[test]

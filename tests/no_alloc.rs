@@ -107,6 +107,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         listener_count: 1,
         pace: Duration::from_millis(1),
         drain: Duration::from_secs(1),
+        start: 0,
         bounds: Bounds::default(),
     };
     let hub = chat::Config {

@@ -50,6 +50,10 @@ fn all_that_they_found_is_added_up() {
     let of_process = |number: usize| format!("receive-0 of process {number}");
     let names: Vec<_> = report.generator.threads.iter().map(|thread| &thread.name).collect();
     assert!((1..=PROCESSES).all(|number| names.contains(&&of_process(number))), "{names:?}");
+    let names = names.iter().map(|name| name.as_str());
+    let jitter: Vec<_> = names.filter(|name| name.starts_with("jitter")).collect();
+    assert_eq!(jitter, ["jitter of process 1"], "one is enough");
+    assert!(report.generator.jitter_us.count > 0, "{report}");
 }
 
 #[test]

@@ -49,6 +49,8 @@ pub(super) enum Command<'a> {
     History,
     /// Whether to be told them on joining a room.
     SetHistory(bool),
+    /// Whether lines begin with the time.
+    SetTime(bool),
     /// To be away; why may be empty.
     Away(&'a str),
     /// To be away no longer.
@@ -78,10 +80,13 @@ struct Verb {
     read: for<'a> fn(&'a str) -> Option<Command<'a>>,
 }
 
+/// How a room that is always there is gone to: by its own name.
+pub(super) const ROOM_FORM: &str = "/ROOM";
+
 /// Takes a topic away, where one would be given.
 pub(super) const NO_TOPIC: &str = "-";
 
-const VERBS: [Verb; 21] = [
+const VERBS: [Verb; 22] = [
     Verb { form: "/help [COMMAND]", read: help },
     Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
     Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
@@ -97,10 +102,11 @@ const VERBS: [Verb; 21] = [
     Verb { form: "/me TEXT", read: |arguments| some(arguments).map(Command::Act) },
     Verb { form: "/topic [TEXT]", read: topic },
     Verb { form: "/history [on|off]", read: history },
+    Verb { form: "/time on|off", read: |word| on_or_off(word).map(Command::SetTime) },
     Verb { form: "/away [TEXT]", read: |arguments| Some(Command::Away(arguments)) },
     Verb { form: "/here", read: |arguments| alone(arguments, Command::Here) },
     Verb { form: "/motd", read: |arguments| alone(arguments, Command::Motd) },
-    Verb { form: "/rich on|off", read: rich },
+    Verb { form: "/rich on|off", read: |word| on_or_off(word).map(Command::Rich) },
     Verb { form: "/quit", read: |arguments| alone(arguments, Command::Quit) },
     Verb { form: "/logout", read: |arguments| alone(arguments, Command::Quit) },
 ];
@@ -130,12 +136,12 @@ impl<'a> Command<'a> {
 
 /// How each command is written: a slash, its word, its arguments.
 pub fn command_forms() -> impl Iterator<Item = &'static str> {
-    const { &VERBS }.iter().map(|verb| verb.form)
+    const { &VERBS }.iter().map(|verb| verb.form).chain([ROOM_FORM])
 }
 
-/// How the command `word` is written; its slash may be left out.
+/// How the command `word` is written.
 pub(super) fn form(word: &str) -> Option<&'static str> {
-    verb(word.strip_prefix('/').unwrap_or(word)).map(|verb| verb.form)
+    command_forms().find(|form| is_word_of(form, word))
 }
 
 /// Whether `/word` is a command, whatever the rooms.
@@ -149,7 +155,11 @@ pub(super) fn echo(word: &str) -> &str {
 }
 
 fn verb(word: &str) -> Option<&'static Verb> {
-    const { &VERBS }.iter().find(|verb| split_word(&verb.form[1..]).0.eq_ignore_ascii_case(word))
+    const { &VERBS }.iter().find(|verb| is_word_of(verb.form, word))
+}
+
+fn is_word_of(form: &str, word: &str) -> bool {
+    split_word(&form[1..]).0.eq_ignore_ascii_case(word)
 }
 
 /// The first word, which is empty if `text` begins with a blank, and the rest, trimmed.
@@ -207,14 +217,6 @@ fn msg(arguments: &str) -> Option<Command<'_>> {
     (!text.is_empty()).then_some(Command::Msg { to, text })
 }
 
-fn rich(arguments: &str) -> Option<Command<'_>> {
-    match arguments {
-        "on" => Some(Command::Rich(true)),
-        "off" => Some(Command::Rich(false)),
-        _ => None,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -265,6 +267,9 @@ mod tests {
             ("/topic", Topic),
             ("/topic -", SetTopic("-")),
             ("/topic two words", SetTopic("two words")),
+            ("/time on", SetTime(true)),
+            ("/time Off", SetTime(false)),
+            ("/time", Usage("/time on|off")),
             ("/history", History),
             ("/history ON", SetHistory(true)),
             ("/history off", SetHistory(false)),
@@ -275,7 +280,7 @@ mod tests {
             ("/here now", Usage("/here")),
             ("/motd", Motd),
             ("/rich on", Rich(true)),
-            ("/RICH  off ", Rich(false)),
+            ("/RICH  Off ", Rich(false)),
             ("/rich", Usage("/rich on|off")),
             ("/rich on off", Usage("/rich on|off")),
             ("/quit", Quit),

@@ -216,6 +216,13 @@ pub enum Action<T> {
         /// What.
         message: Message<T>,
     },
+    /// Each line the connection is sent begins with the time, from here on, or not.
+    Stamp {
+        /// Whose.
+        conn: ConnId,
+        /// Whether it does.
+        on: bool,
+    },
     /// The members of a room are not read from (`on`), or are again.
     Hold {
         /// Which room.
@@ -281,6 +288,7 @@ impl<T> Action<T> {
                 Action::Say { room: *room, author: *author, message: message.map(text_of) }
             }
             Self::Hold { room, on } => Action::Hold { room: *room, on: *on },
+            Self::Stamp { conn, on } => Action::Stamp { conn: *conn, on: *on },
             Self::Rich { conn, on } => Action::Rich { conn: *conn, on: *on },
             Self::Close { conn } => Action::Close { conn: *conn },
             Self::Stop => Action::Stop,

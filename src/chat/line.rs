@@ -3,7 +3,7 @@
 use std::hash::BuildHasher;
 
 use super::Chat;
-use super::command::{self, Command, NO_TOPIC, echo};
+use super::command::{self, Command, NO_TOPIC, ROOM_FORM, echo};
 use super::event::{Action, PeerSet, RoomId, Sink};
 use super::message::{Message, What};
 use super::nick::{Name, is_name, is_reserved};
@@ -42,6 +42,11 @@ impl<S: BuildHasher> Chat<S> {
                 if let Some(room) = self.room_of(user) {
                     self.tell_history(user, room, sink);
                 }
+            }
+            Command::SetTime(on) => {
+                let conn = self.sessions[user].conn;
+                sink.push(PeerSet::one(conn.peer), Action::Stamp { conn, on });
+                self.tell(user, Message::TimeIs { on }, sink);
             }
             Command::SetHistory(on) => self.set_history(user, on, sink),
             Command::Away(text) => self.go_away(user, text, sink),
@@ -319,15 +324,17 @@ impl<S: BuildHasher> Chat<S> {
         arguments: &str,
         sink: &mut impl Sink,
     ) {
-        match self.rooms.named(word).filter(|room| self.rooms.is_fixed(*room)) {
+        match self.rooms.fixed(word) {
             None => self.tell(user, Message::UnknownCommand { name: echo(word) }, sink),
             Some(room) if arguments.is_empty() => self.go(now, user, room, sink),
-            Some(_) => self.tell(user, Message::Usage { form: "/ROOM" }, sink),
+            Some(_) => self.tell(user, Message::Usage { form: ROOM_FORM }, sink),
         }
     }
 
     fn help_on(&self, user: SessionId, word: &str, sink: &mut impl Sink) {
-        let message = match command::form(word) {
+        let word = word.strip_prefix('/').unwrap_or(word);
+        let room = || self.rooms.fixed(word).map(|_| ROOM_FORM);
+        let message = match command::form(word).or_else(room) {
             Some(form) => Message::HelpOn { form },
             None => Message::UnknownCommand { name: echo(word) },
         };

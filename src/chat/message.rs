@@ -185,6 +185,11 @@ pub enum Message<T> {
         /// Whether they are.
         on: bool,
     },
+    /// To one who said so: their lines begin with the time, or not.
+    TimeIs {
+        /// Whether they do.
+        on: bool,
+    },
     /// The end of a list that stops early.
     AndMore {
         /// How many are not named.
@@ -355,6 +360,7 @@ impl<T> Message<T> {
                 what: *what,
                 text: text_of(text),
             },
+            Self::TimeIs { on } => Message::TimeIs { on: *on },
             Self::HistoryIs { on } => Message::HistoryIs { on: *on },
             Self::AndMore { count } => Message::AndMore { count: *count },
             Self::Goodbye => Message::Goodbye,

@@ -14,9 +14,9 @@ use crate::limits::{NAME_LEN_MAX, SHOWN_NAME_LEN_MAX};
 /// Everybody in the lobby, as an address.
 pub(super) const ALL: &str = "all";
 
-/// Words that nobody may be called, whatever their case: `all` is an address, the others would let
-/// a user pass for the server.
-pub const RESERVED_NAMES: [&str; 4] = [ALL, "chatd", "server", "system"];
+/// Words that nobody may be called, whatever their case: `all` is an address, `you` is the reader
+/// (`[plato -> you]`), the others would let a user pass for the server.
+pub const RESERVED_NAMES: [&str; 5] = [ALL, "chatd", "server", "system", "you"];
 
 /// A nickname or the name of a room.
 pub(super) type Name = Inline<NAME_LEN_MAX>;

@@ -90,6 +90,7 @@ async fn serve(
         listener_count: count(config.listen.len()),
         pace: config.pace,
         drain: config.drain,
+        start: unix_seconds(),
         bounds: config.bounds,
     };
     opened.tell(&workers, config.confinement);

@@ -121,6 +121,7 @@ pub(super) fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec
         PastHead { room: name, lines: count },
         Past { minute: 0, author: name, what: What::Said, text },
         HistoryIs { on: false },
+        TimeIs { on: true },
         AndMore { count },
         Goodbye,
         Here,

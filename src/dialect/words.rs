@@ -67,6 +67,8 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
                 What::Acted => put!(out, "* {author} {text}"),
             }
         }
+        M::TimeIs { on: true } => put!(out, "Lines begin with the time, UTC"),
+        M::TimeIs { on: false } => put!(out, "Lines begin without the time"),
         M::HistoryIs { on: true } => put!(out, "You are shown the last lines of a room you join"),
         M::HistoryIs { on: false } => {
             put!(out, "You are not shown the last lines of a room you join");

@@ -64,6 +64,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 self.say(room, author, message);
             }
             Action::Hold { room, on } => self.hold_room(room, on),
+            Action::Stamp { conn, on } => self.set_stamped(key_of(conn), on),
             Action::Rich { conn, on } => self.set_rich(key_of(conn), on),
             Action::Close { conn } => {
                 let key = key_of(conn);

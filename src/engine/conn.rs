@@ -70,6 +70,8 @@ pub(super) struct Conn {
     pub(super) queued: bool,
     /// Its line is edited here: see `rich`.
     pub(super) rich: bool,
+    /// Its lines begin with the time: see `stamp`.
+    pub(super) stamped: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,6 +129,7 @@ impl Conn {
             blocked: false,
             queued: false,
             rich: false,
+            stamped: false,
         }
     }
 

@@ -3,10 +3,10 @@
 use super::conn::{NONE, Source};
 use super::feed::{Exhausted, Feed, NOBODY};
 use super::pool::Piece;
+use super::stamp::{Rendering, stamp};
 use super::token::Key;
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, Event, Message, RoomId};
-use crate::dialect::Dialect;
 use crate::limits::{CHUNK_LEN, PRIVATE_LEN_MAX, SPARE_FEEDS};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
@@ -42,8 +42,8 @@ pub(super) struct Subscription {
 /// A room as it stands on this worker.
 #[derive(Clone, Debug)]
 pub(super) struct Room {
-    /// Its feed in each dialect, or `NONE` where it has no member here.
-    feeds: [u32; Dialect::ALL.len()],
+    /// Its feed in each rendering, or `NONE` where it has no member here.
+    feeds: [u32; Rendering::COUNT],
     /// Its members are not read from.
     pub(super) held: bool,
     /// Feeds of it in which this worker is behind.
@@ -54,7 +54,7 @@ pub(super) struct Room {
 #[derive(Debug)]
 pub(super) struct RoomFeed {
     pub(super) room: RoomId,
-    dialect: Dialect,
+    rendering: Rendering,
     pub(super) feed: Feed,
     /// Subscriptions.
     pub(super) members: Vec<u32>,
@@ -85,7 +85,7 @@ pub(super) enum Sweep {
 
 impl Room {
     fn empty() -> Self {
-        Self { feeds: [NONE; Dialect::ALL.len()], held: false, congested_count: 0 }
+        Self { feeds: [NONE; Rendering::COUNT], held: false, congested_count: 0 }
     }
 
     /// Whether anybody here reads it.
@@ -98,14 +98,19 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Appends a message to a connection's own feed.
     pub(super) fn tell(&mut self, key: Key, message: &Message<&str>) {
         self.clear_line(key);
-        let dialect = self.dialect(key);
+        let Rendering { dialect, stamped } = self.rendering(key);
         self.stats.count_refusal(message);
-        if let Some(piece) = self.shared_texts.find(dialect, message) {
+        if let Some(piece) = self.shared_texts.find(dialect, message)
+            && (!stamped || *message == Message::Motd)
+        {
             return self.tell_shared(key, piece);
         }
         let mut line = std::mem::take(&mut self.line);
         line.clear();
         dialect.render(message, &mut line);
+        if stamped {
+            stamp(self.config.start, self.now, &mut line);
+        }
         self.stats.renderings.add(1);
         self.tell_bytes(key, &line);
         self.line = line;
@@ -146,7 +151,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// The connection's own feed, made if it has none; `None` if nothing is sent to it any more.
-    fn private(&mut self, key: Key) -> Option<u32> {
+    pub(super) fn private(&mut self, key: Key) -> Option<u32> {
         let conn = self.conn(key).filter(|conn| conn.is_sent_to())?;
         if conn.private != NONE {
             return Some(conn.private);
@@ -199,8 +204,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// The connection reads the room from here on.
     pub(super) fn subscribe(&mut self, key: Key, room: RoomId) {
-        let dialect = self.dialect(key);
-        let feed = self.feed_of(room, dialect);
+        let rendering = self.rendering(key);
+        let feed = self.feed_of(room, rendering);
         let room_feed = &mut self.feeds[feed as usize];
         let conn = &mut self.conns[key.slot as usize];
         let subscription = Subscription {
@@ -222,16 +227,16 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
     }
 
-    fn feed_of(&mut self, room: RoomId, dialect: Dialect) -> u32 {
+    fn feed_of(&mut self, room: RoomId, rendering: Rendering) -> u32 {
         let index = room.0 as usize;
         if self.rooms.len() <= index {
             self.rooms.resize(index + 1, Room::empty());
         }
-        let place = &mut self.rooms[index].feeds[dialect.index()];
+        let place = &mut self.rooms[index].feeds[rendering.index()];
         if *place == NONE {
             let feed = self.feeds.insert(RoomFeed {
                 room,
-                dialect,
+                rendering,
                 feed: self.spare_feeds.pop().unwrap_or_default(),
                 members: Vec::new(),
                 sweep: Sweep::Idle,
@@ -343,7 +348,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             return;
         }
         let room = &mut self.rooms[room_feed.room.0 as usize];
-        let place = &mut room.feeds[room_feed.dialect.index()];
+        let place = &mut room.feeds[room_feed.rendering.index()];
         if *place == index {
             *place = NONE;
         }
@@ -363,15 +368,18 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Appends a message to the room's feeds, rendered once for each dialect that is read here.
     pub(super) fn say(&mut self, room: RoomId, author: Option<Key>, message: &Message<&str>) {
         let author = author.map_or(NONE, |key| self.subscription_to(key, room));
-        for dialect in Dialect::ALL {
+        for rendering in Rendering::all() {
             let rooms = self.rooms.get(room.0 as usize);
-            let feed = rooms.map_or(NONE, |room| room.feeds[dialect.index()]);
+            let feed = rooms.map_or(NONE, |room| room.feeds[rendering.index()]);
             if feed == NONE {
                 continue;
             }
             let mut line = std::mem::take(&mut self.line);
             line.clear();
-            dialect.render(message, &mut line);
+            rendering.dialect.render(message, &mut line);
+            if rendering.stamped {
+                stamp(self.config.start, self.now, &mut line);
+            }
             self.stats.renderings.add(1);
             if !line.is_empty() {
                 self.append(feed, &line, author);

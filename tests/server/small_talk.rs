@@ -138,6 +138,37 @@ fn the_last_lines_of_a_room() {
 }
 
 #[test]
+fn lines_that_begin_with_the_time() {
+    let server = Server::start("--workers 1 --history-lines 0 --admin 127.0.0.1:0");
+    let [mut plato, mut solon, mut zeno] = server.lobby(["plato", "solon", "zeno"]);
+    for client in [&mut plato, &mut solon] {
+        client.send("/time on\n");
+        client.expect_timed("Lines begin with the time, UTC");
+    }
+    zeno.send("hi\n/msg plato hi\n/me waves\n");
+    zeno.expect("[you -> plato] hi\r\n");
+    solon.expect_timed("[zeno] hi");
+    solon.expect_timed("* zeno waves");
+    // Between rooms and direct messages there is no order.
+    let mut lines = [plato.line(), plato.line(), plato.line()].map(|line| line[6..].to_owned());
+    lines.sort_unstable();
+    assert_eq!(lines, ["* zeno waves", "[zeno -> you] hi", "[zeno] hi"]);
+    // One rendering for both who want the time, one for the other; their own lines are theirs.
+    plato.send("/whois nobody\n");
+    plato.expect_timed("Nobody here is called nobody");
+    let before = server.metric("chatd_renderings_total");
+    plato.send("hello\n");
+    solon.expect_timed("[plato] hello");
+    zeno.expect("[plato] hello\r\n");
+    assert_eq!(server.metric("chatd_renderings_total"), before + 2);
+    plato.send("/time off\n/who -\n");
+    plato.expect("Lines begin without the time\r\nThere is no room -\r\n");
+    zeno.send("bye\n");
+    plato.expect("[zeno] bye\r\n");
+    solon.expect_timed("[zeno] bye");
+}
+
+#[test]
 fn no_lines_are_kept_where_the_operator_wants_none() {
     let server = Server::start("--history-lines 0 --room python");
     let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
@@ -153,11 +184,22 @@ impl Client {
     #[track_caller]
     fn expect_past(&mut self, said: &str) {
         let line = self.line();
-        let minute = now_in_minutes();
-        let shown = [minute, minute + 24 * 60 - 1].map(|minute| minute % (24 * 60));
-        let shown = shown.map(|minute| format!("  {:02}:{:02} {said}", minute / 60, minute % 60));
-        assert!(shown.contains(&line), "{line:?} is none of {shown:?}");
+        assert_timed(line.strip_prefix("  ").unwrap_or_default(), said);
     }
+
+    /// Reads a line that begins with the time.
+    #[track_caller]
+    fn expect_timed(&mut self, line: &str) {
+        assert_timed(&self.line(), line);
+    }
+}
+
+#[track_caller]
+fn assert_timed(line: &str, said: &str) {
+    let minute = now_in_minutes();
+    let shown = [minute, minute + 24 * 60 - 1].map(|minute| minute % (24 * 60));
+    let shown = shown.map(|minute| format!("{:02}:{:02} {said}", minute / 60, minute % 60));
+    assert!(shown.iter().any(|shown| shown == line), "{line:?} is none of {shown:?}");
 }
 
 /// Minutes since midnight, UTC.

@@ -17,6 +17,7 @@ Commands:\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
   /history         show the last lines of your room\r
+  /time on|off     begin each line you get with the time\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
   /rich on|off     edit your line on the server, under what arrives\r
@@ -165,7 +166,7 @@ fn each_command_and_each_error_has_its_reply() {
     let server = Server::start("--room python");
     let [mut plato] = server.lobby(["plato"]);
     let rule = "A name is 1 to 20 letters, digits, - or _, \
-                and no nickname is all, chatd, server or system";
+                and no nickname is all, chatd, server, system or you";
     let told_of_rooms = "/rooms: lists the rooms, with how many are in each and what it is about";
     let slash = "A command follows its slash at once: /help lists them. To say a slash, write two";
     for (typed, reply) in [

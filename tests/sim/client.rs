@@ -9,13 +9,14 @@ use crate::net::{Net, SocketId};
 use crate::options::Options;
 use crate::oracle::{Oracle, PersonId};
 use crate::person::Said;
+use crate::rich::{self, Rich};
 use crate::rng::Rng;
 
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
 /// How many kinds of lines there are to draw from.
-pub(crate) const WORDS: usize = 58;
+pub(crate) const WORDS: usize = 61;
 /// How many there were while all clients spoke telnet.
-pub(crate) const TELNET_WORDS: usize = 51;
+pub(crate) const TELNET_WORDS: usize = 54;
 /// How many there were at first: seeds kept from then replay with as many.
 pub(crate) const FIRST_WORDS: usize = 40;
 const ROOMS: [&str; 4] = ["lobby", "stoa", "agora", "garden"];
@@ -59,6 +60,8 @@ pub(crate) struct Client {
     /// It did something that the server must close it for.
     pub(crate) is_foul: bool,
     sequence: u64,
+    /// It asked for rich mode.
+    pub(crate) rich: Option<Rich>,
 }
 
 impl Client {
@@ -83,7 +86,14 @@ impl Client {
             left: false,
             is_foul: false,
             sequence: 0,
+            rich: None,
         }
+    }
+
+    /// Asks for rich mode, first of all.
+    pub(crate) fn ask_for_rich_mode(&mut self) {
+        self.typed.extend(rich::ASK);
+        self.rich = Some(Rich::default());
     }
 
     /// One thing at random.
@@ -201,7 +211,17 @@ impl Client {
             }
             Reading::Never => return Vec::new(),
         };
-        net.sockets[self.socket].read(len).collect()
+        let bytes: Vec<u8> = net.sockets[self.socket].read(len).collect();
+        let Some(rich) = &mut self.rich else { return bytes };
+        let messages = rich.read(&bytes);
+        if !self.finished {
+            // Not within a command that was written half.
+            self.typed.extend(rich.answers.drain(..));
+            if self.typed.len() < 40 {
+                self.flush(net);
+            }
+        }
+        messages
     }
 
     /// Stops reading slowly; who never reads goes on like that.
@@ -261,23 +281,25 @@ impl Client {
             47 => (Said::Away("lunch".to_owned()), "/away lunch".to_owned()),
             48 => (Said::Away(String::new()), "/away".to_owned()),
             49 => (Said::Here, "/here".to_owned()),
+            51 | 52 => (Said::Time(true), "/time on".to_owned()),
+            53 => (Said::Time(false), "/time off".to_owned()),
             50 => (Said::HelpOn("/me TEXT"), "/help me".to_owned()),
-            51..=53 => {
+            54..=56 => {
                 let room = (*rng.pick(&NUMBERS)).to_owned();
                 (Said::Join(room.clone()), format!("/join {room}"))
             }
-            54 => {
+            57 => {
                 let name = format!("p{}", rng.below(20));
                 (Said::Nick(name.clone()), format!("/nick {name}"))
             }
-            55..=57 => {
+            58..=60 => {
                 let to = someone(rng);
                 let text = format!("d{id}.{sequence}");
                 let line = format!("/msg {to} {text}");
                 (Said::Msg { to, text }, line)
             }
             15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
-            16 if rng.chance(50) => {
+            16 if rng.chance(50) && self.rich.is_none() => {
                 self.is_foul = true;
                 return self.typed.extend([b'e'; 5_000]);
             }
@@ -385,7 +407,7 @@ impl Client {
                 self.typed.extend([255, 246]);
             }
             1 => self.typed.extend([255, 241]),
-            2 => {
+            2 if self.rich.is_none() => {
                 let option = *rng.pick(&[1, 3, 24, 31]);
                 oracle.asked_option(self.person, [255, 252, option]);
                 self.typed.extend([255, 253, option]);

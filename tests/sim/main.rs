@@ -15,6 +15,7 @@ mod options;
 mod oracle;
 mod person;
 mod program;
+mod rich;
 mod ring;
 mod rng;
 mod words;

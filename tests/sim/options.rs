@@ -29,6 +29,8 @@ pub(crate) struct Options {
     pub(crate) pace: Duration,
     /// How often, in one step, a client does something.
     pub(crate) activity: u64,
+    /// How many clients ask for rich mode.
+    pub(crate) rich: u64,
     /// Of how many kinds the lines are (`client::WORDS`).
     pub(crate) words: usize,
     /// How many of the lines are long.
@@ -101,6 +103,7 @@ impl Options {
             trusted: rng.chance(850),
             pace: Duration::from_micros(*rng.pick(&[0, 1_000, 10_000])),
             activity: rng.between(200, 950),
+            rich: 0,
             words,
             long_lines: *rng.pick(&[0, 50, 900]),
             slow_readers: *rng.pick(&[0, 0, 200, 700]),
@@ -110,6 +113,9 @@ impl Options {
             time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
             ring: Faults::draw(rng),
         };
+        if words > FIRST_WORDS {
+            options.rich = *rng.clone().fork().pick(&[0, 0, 300, 900]);
+        }
         if words > FIRST_WORDS && rng.clone().fork().chance(500) {
             options.ring.widen(&mut rng.clone().fork());
         }
@@ -147,7 +153,10 @@ impl Options {
         let is_soon = faults.late == 0 || faults.late_us <= 50;
         let is_certain = faults.send_again == 0 && faults.send_no_memory == 0;
         let is_large = faults.send_capacity_min >= 4_096;
-        is_soon && is_certain && is_large && self.starved.is_none()
+        // In rich mode sends are many and of a few bytes: a socket that takes even those in part
+        // looks full all the time.
+        let is_whole = self.rich == 0 || faults.send_short == 0;
+        is_soon && is_certain && is_large && is_whole && self.starved.is_none()
     }
 }
 

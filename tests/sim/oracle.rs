@@ -285,6 +285,8 @@ impl Oracle {
 
     fn judge(&mut self, id: PersonId, line: &[u8]) {
         let text = std::str::from_utf8(line).expect("lines are UTF-8");
+        let text = without_time(text);
+        let line = text.as_bytes();
         if is_room_line(text) {
             self.people[id].judge_room_line(id, line);
         } else if let Some((author, text)) = direct(text) {
@@ -421,6 +423,20 @@ impl Room {
 fn lines_of(rendered: &[u8]) -> Vec<Bytes> {
     let text = std::str::from_utf8(rendered).expect("UTF-8");
     text.split("\r\n").map(|line| line.as_bytes().into()).collect()
+}
+
+/// The line without the time that it may begin with: which lines do is not judged.
+fn without_time(line: &str) -> &str {
+    let is_time = |time: &str| {
+        time.bytes()
+            .enumerate()
+            .all(|(place, byte)| if place == 2 { byte == b':' } else { byte.is_ascii_digit() })
+    };
+    let (time, rest) = line.split_at_checked(6).unwrap_or(("", line));
+    match time.strip_suffix(' ') {
+        Some(time) if is_time(time) => rest,
+        _ => line,
+    }
 }
 
 fn is_room_line(line: &str) -> bool {

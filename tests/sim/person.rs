@@ -31,6 +31,7 @@ pub(crate) enum Said {
     Whois(String),
     Away(String),
     Here,
+    Time(bool),
     Who,
     Rooms,
     Help,
@@ -337,6 +338,7 @@ impl Person {
                 let reply = if was_away { Message::YouAreBack } else { Message::YouAreHere };
                 assert_eq!(line, text(&reply));
             }
+            Said::Time(on) => assert_eq!(line, text(&Message::TimeIs { on: *on })),
             Said::HelpOn(form) => assert_eq!(line, text(&Message::HelpOn { form })),
             Said::Who => self.judge_list(line, &format!(" in {}:", self.reply_room)),
             Said::Rooms => {

@@ -19,6 +19,7 @@ use crate::net::{Net, Socket};
 use crate::options::Options;
 use crate::oracle::Oracle;
 use crate::person::HISTORY_LINES;
+use crate::rich::Rich;
 use crate::ring::{self, FakeBells, FakeRing, Sabotage};
 use crate::rng::Rng;
 
@@ -151,6 +152,7 @@ impl World {
             listener_count,
             pace: self.options.pace,
             drain: DRAIN,
+            start: 0,
             bounds: Bounds::default(),
         };
         let parts = ring::Parts {
@@ -347,7 +349,12 @@ impl World {
         let person = self.oracle.add(dialect, addr);
         let socket = Socket::new(addr, capacity);
         let socket = self.net.borrow_mut().connect(worker, listener, socket);
-        self.clients.push(Client::new(person, socket, dialect, policy));
+        let mut client = Client::new(person, socket, dialect, policy);
+        let may_be_rich = dialect == Dialect::Telnet && self.options.rich > 0;
+        if may_be_rich && self.rng.chance(self.options.rich) {
+            client.ask_for_rich_mode();
+        }
+        self.clients.push(client);
         self.visits_when_full.push(0);
     }
 
@@ -404,6 +411,8 @@ impl World {
             let socket = &net.sockets[client.socket];
             if self.is_healthy(client, socket) {
                 self.oracle.assert_complete(client.person);
+                let drawn = client.rich.as_ref().is_none_or(Rich::is_drawn);
+                assert!(drawn, "client {}: its line is not drawn", client.person);
             } else {
                 self.check_ended(client, socket);
             }

@@ -30,7 +30,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     if let Some(cpu_us) = generator.cpu_us_per_delivery {
         facts.push(("CPU a delivery", joined(duration(cpu_us))));
     }
-    facts.push(("lines that waited for a socket", units::count(generator.sends_deferred)));
+    facts.push(("lines deferred", units::count(generator.sends_deferred)));
     facts.push(("lines not sent", units::count(generator.unsent)));
     if let Some(cores) = report.machine.others_cores {
         facts.push(("other processes", format!("{} of a core", joined(percent(cores)))));

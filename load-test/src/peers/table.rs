@@ -228,7 +228,7 @@ impl Display for Comparison {
         writeln!(out, "load-test {}", self.scenario)?;
         writeln!(
             out,
-            "Medians of {} runs each, and how many times chatd's they are.\n",
+            "Medians of the runs of each ({}), and how many times chatd's they are.\n",
             self.rounds
         )?;
         let heads = ["p50", "p99", "p99 of the last", "CPU a delivery", "memory a client"];

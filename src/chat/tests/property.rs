@@ -27,7 +27,7 @@ enum Step {
     Waits(u64),
 }
 
-const LINES: [&str; 36] = [
+const LINES: [&str; 37] = [
     "hello",
     "",
     "//",
@@ -63,6 +63,7 @@ const LINES: [&str; 36] = [
     "/help join",
     "/motd",
     "/history",
+    "/time on",
     "/history off",
 ];
 

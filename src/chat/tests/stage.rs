@@ -105,6 +105,7 @@ impl Sink for Wire {
             }
             Action::Say { room, author, message } => self.say(peers, room, author, message),
             Action::Hold { room, on } => self.holds.push((peers, room, on)),
+            Action::Stamp { conn, .. } => assert_eq!(peers, PeerSet::one(conn.peer)),
             Action::Rich { conn, on } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
                 self.rich.push((conn, on));

@@ -116,9 +116,10 @@ impl Decoder {
         if on {
             return self.negotiation.get_or_insert_default().ask(out);
         }
-        if let Some(negotiation) = &mut self.negotiation {
-            let typed = negotiation.end(out);
-            self.type_on(typed.as_bytes());
+        if let Some(negotiation) = &mut self.negotiation
+            && let Some(typed) = negotiation.end(out)
+        {
+            self.type_on(typed);
         }
         RichMode::Off
     }
@@ -224,9 +225,12 @@ impl Decoder {
     }
 
     /// Goes on with what was typed in rich mode.
-    fn type_on(&mut self, text: &[u8]) {
-        self.text_len = u16::try_from(text.len()).expect("a line fits");
-        self.line.push(text);
+    fn type_on(&mut self, typed: TypedLine) {
+        self.text_len = match &typed {
+            TypedLine::Held(bytes) => u16::try_from(bytes.len()).expect("a line fits"),
+            TypedLine::TooLong => 1,
+        };
+        self.line = typed;
     }
 
     /// Adds text to the line, obeying the keys in it.
@@ -387,8 +391,10 @@ impl Decoder {
     fn take_over_line(&mut self) {
         let line = std::mem::take(&mut self.line);
         self.text_len = 0;
-        if let (Some(rich), TypedLine::Held(bytes)) = (self.rich(), line) {
-            rich.read(&bytes);
+        let Some(rich) = self.rich() else { return };
+        match line {
+            TypedLine::Held(bytes) => rich.read(&bytes),
+            TypedLine::TooLong => rich.exceed(),
         }
     }
 

@@ -21,6 +21,7 @@ Commands:\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
   /history         show the last lines of your room\r
+  /time on|off     begin each line you get with the time\r
   /away [TEXT]     be marked away until you say something (or /here)\r
   /motd            show the message of the day\r
   /rich on|off     edit your line on the server, under what arrives\r
@@ -30,7 +31,7 @@ To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 21] = [
+const MORE: [(&str, &str); 23] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -45,6 +46,11 @@ const MORE: [(&str, &str); 21] = [
     ),
     ("/leave", "takes you to the lobby"),
     ("/back", "as /leave"),
+    (
+        "/ROOM",
+        "with the name of a room that is always there, as in /lobby, takes you to it. /join shows \
+         its last lines too",
+    ),
     ("/rooms", "lists the rooms, with how many are in each and what it is about"),
     ("/who", "lists who is in your room, or in the one you name, and who of them is away"),
     ("/online", "as /who"),
@@ -62,6 +68,7 @@ const MORE: [(&str, &str); 21] = [
         "shows the last lines of your room, with their times in UTC. /join shows them too, unless \
          you said /history off",
     ),
+    ("/time", "begins each line you get with the time it came, in UTC, or no longer"),
     (
         "/away",
         "marks you away, with a reason if you like. Who writes to you is told once. You are back \

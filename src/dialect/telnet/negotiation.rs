@@ -15,6 +15,7 @@
 use super::code::{
     CHARSET, DO, DONT, ECHO, IAC, MUD_OPTIONS, NAWS, SB, SE, SGA, TTYPE, WILL, WONT,
 };
+use super::line::TypedLine;
 use super::option::Side;
 use super::rich::Rich;
 use crate::chat::RichMode;
@@ -135,14 +136,14 @@ impl Negotiation {
         RichMode::Asked
     }
 
-    /// Back to line mode, or on in it; returns what was typed and not ended.
-    pub(super) fn end(&mut self, out: &mut Vec<u8>) -> String {
+    /// Back to line mode, or on in it; returns what was typed in rich mode and not ended.
+    pub(super) fn end(&mut self, out: &mut Vec<u8>) -> Option<TypedLine> {
         put(out, self.echo.want(false), Word::Will, ECHO);
         put(out, self.go_ahead.want(false), Word::Will, SGA);
         put(out, self.window.want(false), Word::Do, NAWS);
         match std::mem::take(&mut self.stage) {
-            Stage::Rich(rich) => rich.into_typed(),
-            _ => String::new(),
+            Stage::Rich(rich) => Some(rich.into_typed()),
+            _ => None,
         }
     }
 

@@ -107,6 +107,8 @@ mod tests {
                 Past { minute: 1_439, author: name, what: What::Acted, text: "waves" },
                 "  23:59 * plato waves",
             ),
+            (TimeIs { on: true }, "Lines begin with the time, UTC"),
+            (TimeIs { on: false }, "Lines begin without the time"),
             (HistoryIs { on: true }, "You are shown the last lines of a room you join"),
             (HistoryIs { on: false }, "You are not shown the last lines of a room you join"),
             (AndMore { count: 5 }, "  and 5 more"),
@@ -118,7 +120,7 @@ mod tests {
             (
                 BadName { name: "a b" },
                 "Not a name: a b. A name is 1 to 20 letters, digits, - or _, \
-                 and no nickname is all, chatd, server or system",
+                 and no nickname is all, chatd, server, system or you",
             ),
             (NameTaken { name, free: None }, "Somebody else is called plato"),
             (

@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 
 use super::keys::Key;
+use crate::dialect::telnet::line::TypedLine;
 use crate::limits::{LINE_LEN_MAX, RECALLED_LINES_MAX};
 use crate::text;
 
@@ -67,6 +68,16 @@ impl Edit {
             self.history.push_back(line.clone());
         }
         (!too_long).then_some(line)
+    }
+
+    /// More was typed of the line than it may hold.
+    pub(super) fn exceed(&mut self) {
+        self.too_long = true;
+    }
+
+    /// What was typed of the line.
+    pub(super) fn into_typed(self) -> TypedLine {
+        if self.too_long { TypedLine::TooLong } else { TypedLine::Held(self.line.into_bytes()) }
     }
 
     /// A mark belongs to the character before the cursor; whether it may stand there the gate says.

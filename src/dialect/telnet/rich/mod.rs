@@ -13,6 +13,7 @@ use edit::Edit;
 use keys::{Key, Keys};
 use screen::Screen;
 
+use super::line::TypedLine;
 use crate::limits::{SCREEN_WIDTH, SCREEN_WIDTH_MAX, SCREEN_WIDTH_MIN};
 
 const PROMPT: &str = "> ";
@@ -93,8 +94,13 @@ impl Rich {
     }
 
     /// What is typed of a line that was not ended.
-    pub(super) fn into_typed(self) -> String {
-        self.edit.line().to_owned()
+    pub(super) fn into_typed(self) -> TypedLine {
+        self.edit.into_typed()
+    }
+
+    /// More was typed of the line already than it may hold.
+    pub(super) fn exceed(&mut self) {
+        self.edit.exceed();
     }
 
     fn text(&self) -> String {

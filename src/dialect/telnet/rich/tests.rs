@@ -353,6 +353,20 @@ fn a_line_over_the_limit_is_refused() {
     assert_eq!(end.lines, [None, Some("next".to_owned())]);
 }
 
+#[test]
+fn a_line_over_the_limit_stays_so_from_one_mode_to_the_other() {
+    let mut end = End::rich(80);
+    end.read(&[b'x'; LINE_LEN_MAX + 1]);
+    end.set_rich(false);
+    end.read(b"y\r\n");
+    let mut other = End::default();
+    other.set_rich(true);
+    other.read(&[b'x'; LINE_LEN_MAX + 1]);
+    other.read(b"\xff\xfc\x18\xff\xfd\x01\xff\xfd\x03y\r\n");
+    other.is_told(&[On]);
+    assert_eq!((end.lines, other.lines), (vec![None], vec![None]));
+}
+
 /// Everything that is drawn is text that passed the gate, line ends, and these moves.
 fn is_drawn_safely(sent: &[u8]) -> bool {
     let Ok(mut rest) = str::from_utf8(sent) else { return false };
