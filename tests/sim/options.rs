@@ -136,8 +136,8 @@ impl Options {
         ];
         let mix = *rng.pick(&mixes);
         if self.ring.send_short == 1_000 {
-            // No send goes out whole: who is spoken to all the time would be behind all the time, and
-            // rightly slow, if the turns were slow too.
+            // No send goes out whole: who is spoken to all the time would be behind all the time,
+            // and rightly slow, if the turns were slow too.
             self.time_step_us = self.time_step_us.min(5_000);
         }
         let each = |policy: &SlowPolicy| mix.iter().map(|dialect| (*dialect, *policy)).collect();
