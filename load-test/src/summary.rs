@@ -318,7 +318,7 @@ mod tests {
             [
                 "held p99 15.2 ms at most 50.0 ms",
                 "BROKEN last_p99 16.7 ms at most 10.0 ms",
-                "BROKEN rss_bytes not measured at most 1,000,000"
+                "BROKEN rss_bytes not measured at most 1.00 MB"
             ]
         );
 
