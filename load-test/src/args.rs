@@ -126,6 +126,8 @@ impl RunArguments {
     fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario.scenario()?;
         scenario.check()?;
+        let clients = scenario.groups.iter().map(|group| u64::from(group.clients));
+        self.target.check(clients.sum())?;
         self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;

@@ -321,3 +321,18 @@ fn lists_name_a_hundred_and_say_how_many_more() {
     }
     asker.expect_line("  and 2 more");
 }
+
+#[test]
+fn nicknames_may_be_of_all_scripts_and_none_passes_for_another() {
+    let server = Server::start("--nicknames unicode");
+    let (mut one, mut two) = (server.connect(), server.connect());
+    one.expect_line(format!("Client joined {}", two.name));
+    let address = one.name.clone();
+    one.send("/nick \u{441}\u{43e}\u{440}\n");
+    one.expect_line("You are \u{441}\u{43e}\u{440}");
+    two.expect_line(format!("{address} is now \u{441}\u{43e}\u{440}"));
+    two.send("/nick cop\n");
+    two.expect_line("Somebody else is called cop; cop2 is free");
+    two.send("/msg \u{421}\u{41e}\u{420} hello\n");
+    one.expect_line(format!("[{} -> you] hello", two.name));
+}

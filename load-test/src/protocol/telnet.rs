@@ -13,8 +13,9 @@ pub(crate) fn enter(out: &mut Vec<u8>, room: &str) {
     out.extend_from_slice(format!("/join {room}\r\n").as_bytes());
 }
 
+/// Who has been in a room is not to be shown what was said without it: that is no delivery.
 pub(crate) fn leave(out: &mut Vec<u8>) {
-    out.extend_from_slice(b"/leave\r\n");
+    out.extend_from_slice(b"/history off\r\n/leave\r\n");
 }
 
 /// Whether it begins as what was said before somebody came does, told to those who come:
@@ -79,6 +80,6 @@ mod tests {
         let mut out = Vec::new();
         enter(&mut out, "load-1");
         leave(&mut out);
-        assert_eq!(out, b"/join load-1\r\n/leave\r\n");
+        assert_eq!(out, b"/join load-1\r\n/history off\r\n/leave\r\n");
     }
 }

@@ -173,8 +173,8 @@ impl Receiver {
 }
 
 /// The address to connect from; none if the kernel may choose. All of 127.0.0.0/8 is local, so on
-/// loopback more clients than one address should have are spread over several, elsewhere in each
-/// run: the ports of an earlier one may still be in TIME_WAIT.
+/// loopback more clients than one address soon finds ports for are spread over several, elsewhere
+/// in each run: the ports of an earlier one may still be in TIME_WAIT.
 fn source(
     chosen: Option<Ipv4Addr>,
     local: Option<Ipv4Addr>,

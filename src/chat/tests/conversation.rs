@@ -434,3 +434,34 @@ fn stopping_is_told_to_every_peer() {
     assert_eq!(stage.chat.deadline(), Time::NEVER);
     stage.ends();
 }
+
+#[test]
+fn nicknames_of_all_scripts_never_look_alike() {
+    let mut stage = Stage::of_all_scripts();
+    stage.connects("one", "127.0.0.1:1");
+    stage.connects("two", "127.0.0.1:2");
+    stage.forget_the_rest();
+    stage.says("one", "/nick Платон");
+    stage.hears("one", &["You are Платон"]);
+    stage.hears("two", &["127.0.0.1:1 is now Платон"]);
+    stage.says("two", "/nick платон");
+    stage.hears("two", &["Somebody else is called платон; платон2 is free"]);
+    stage.says("two", "/msg ПЛАТОН hi");
+    stage.hears("one", &["[127.0.0.1:2 -> you] hi"]);
+    stage.hears("two", &["[you -> Платон] hi"]);
+    // Latin and Cyrillic letters of one look.
+    stage.says("one", "/nick сор");
+    stage.hears("one", &["You are сор"]);
+    stage.hears("two", &["Платон is now сор"]);
+    stage.says("two", "/nick cop");
+    stage.hears("two", &["Somebody else is called cop; cop2 is free"]);
+    stage.says("one", "/nick cop");
+    stage.hears("one", &["You are cop"]);
+    stage.hears("two", &["сор is now cop"]);
+    stage.says("two", "/nick аӏӏ");
+    assert!(stage.reads("two")[0].starts_with("Not a name: аӏӏ. "));
+    stage.says("two", "/nick платон");
+    stage.hears("two", &["You are платон"]);
+    stage.hears("one", &["127.0.0.1:2 is now платон"]);
+    stage.ends();
+}
