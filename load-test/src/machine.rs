@@ -6,7 +6,7 @@ use crate::{Failure, failed};
 use rustix::process::{Resource, getrlimit};
 use std::time::Instant;
 
-/// Ticks of /proc in a second: USER_HZ, see `server`.
+/// Ticks of /proc in a second: USER_HZ is 100 on every Linux that has io_uring.
 const TICKS_PER_S: f64 = 100.0;
 /// So much of a core that others used makes a run worth a note.
 const OTHERS_MAX: f64 = 0.1;

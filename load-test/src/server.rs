@@ -1,11 +1,14 @@
-//! The process under test: finding its binary, starting and stopping it, what /proc says it used,
-//! and which core it runs on.
+//! The process under test: finding its binary, starting and stopping it, what the kernel says it
+//! used, and which core it runs on.
 
 use crate::children::Offspring;
+use crate::clock::duration_ns;
 use crate::limits::{LOG_LINES_MAX, LOOK_INTERVAL, SERVER_TIMEOUT};
 use crate::options::tell;
 use crate::protocol::Protocol;
 use crate::{Failure, failed, usage};
+use nix::time::clock_getcpuclockid;
+use nix::unistd::Pid;
 use rustix::process::Signal;
 use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
 use serde::{Deserialize, Serialize};
@@ -18,9 +21,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
-
-/// Nanoseconds of a tick in /proc/PID/stat: USER_HZ is 100 on every Linux that has io_uring.
-const TICK_NS: u64 = 10_000_000;
 
 /// The number of the signal that asks a process to leave (signal(7)).
 const SIGTERM: i32 = Signal::TERM.as_raw();
@@ -246,7 +246,9 @@ pub struct Watch {
     rss_at_start_bytes: u64,
 }
 
-/// What a process has used so far.
+/// What a process has used so far. The CPU time is exact to the nanosecond as a whole and never
+/// goes back; the kernel tells code and kernel apart in ticks of 10 ms only, and it is divided as
+/// those are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Usage {
     /// CPU time in its own code.
@@ -269,9 +271,12 @@ impl Usage {
 
     /// What was used in between; memory is what it is now.
     pub(crate) fn since(&self, before: &Self) -> Self {
+        // The whole is exact: what a tick more or less moves between the parts must not change it.
+        let cpu_ns = self.cpu_ns().saturating_sub(before.cpu_ns());
+        let system_ns = self.system_ns.saturating_sub(before.system_ns).min(cpu_ns);
         Self {
-            user_ns: self.user_ns.saturating_sub(before.user_ns),
-            system_ns: self.system_ns.saturating_sub(before.system_ns),
+            user_ns: cpu_ns - system_ns,
+            system_ns,
             rss_bytes: self.rss_bytes,
             voluntary_switches: self.voluntary_switches.saturating_sub(before.voluntary_switches),
             involuntary_switches: self
@@ -314,12 +319,23 @@ impl Watch {
             std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))
         };
         let (stat, statm) = (read("stat")?, read("statm")?);
-        let usage = parse_usage(&stat, &statm).ok_or_else(|| {
+        let usage = parse_usage(&stat, &statm, self.cpu_ns()?).ok_or_else(|| {
             let stat = format!("/proc/{}/stat", self.pid);
             Failure::Run(format!("{stat}: the process has ended, or this cannot be understood"))
         })?;
         let (voluntary_switches, involuntary_switches) = self.switches()?;
         Ok(Usage { voluntary_switches, involuntary_switches, ..usage })
+    }
+
+    /// The process's CPU clock (clock_getcpuclockid(3)): in nanoseconds and with the threads that
+    /// have ended, both of which /proc has only apart, in task/*/schedstat and in stat.
+    fn cpu_ns(&self) -> Result<u64, Failure> {
+        let clock = i32::try_from(self.pid).map_err(|_| nix::Error::ESRCH);
+        let clock = clock.and_then(|pid| clock_getcpuclockid(Pid::from_raw(pid)));
+        let time = clock.and_then(|clock| clock.now()).map_err(|error| {
+            failed(&format!("reading the CPU clock of process {}", self.pid), &error)
+        })?;
+        Ok(duration_ns(time.into()))
     }
 
     /// Of all threads that are there now: the process's own count is the first thread's.
@@ -353,17 +369,21 @@ impl Watch {
     }
 }
 
-/// Fields 14 and 15 of stat, after the name in parentheses; field 2 of statm, in pages.
-fn parse_usage(stat: &str, statm: &str) -> Option<Usage> {
+/// Fields 14 and 15 of stat, after the name in parentheses, divide the CPU time; field 2 of statm
+/// is in pages.
+fn parse_usage(stat: &str, statm: &str, cpu_ns: u64) -> Option<Usage> {
     let (_, after_name) = stat.rsplit_once(") ")?;
-    let mut ticks = after_name.split(' ').skip(11);
-    let mut next_ns = || Some(ticks.next()?.parse::<u64>().ok()? * TICK_NS);
+    let mut ticks = after_name.split(' ').skip(11).map_while(|field| field.parse::<u64>().ok());
+    let (user, system) = (u128::from(ticks.next()?), u128::from(ticks.next()?));
+    // Before the first tick it is all taken for its own code.
+    let system_ns = u128::from(cpu_ns) * system / (user + system).max(1);
+    let system_ns = u64::try_from(system_ns).expect("a part of 64 bits");
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
     // One that has ended and was not waited for has no memory any more.
     let page_len = u64::try_from(rustix::param::page_size()).ok().filter(|_| pages > 0)?;
     Some(Usage {
-        user_ns: next_ns()?,
-        system_ns: next_ns()?,
+        user_ns: cpu_ns - system_ns,
+        system_ns,
         rss_bytes: pages * page_len,
         voluntary_switches: 0,
         involuntary_switches: 0,
@@ -452,6 +472,7 @@ fn with_affinity<T>(cpus: &[usize], start: impl FnOnce() -> T) -> Result<T, Fail
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::clock::{process_cpu_ns, thread_cpu_ns};
 
     #[test]
     fn finds_the_address_in_a_log() {
@@ -475,11 +496,11 @@ mod tests {
     #[test]
     fn reads_proc() {
         let stat = "42 (a) b) c) S 1 2 3 4 5 6 7 8 9 10 123 45 0 0 20 0 1 0 99 1 2";
-        let usage = parse_usage(stat, "1000 25 3 4 5 6 7").expect("well formed");
+        let usage = parse_usage(stat, "1000 25 3 4 5 6 7", 1_688_000_001).expect("well formed");
         let page_len = rustix::param::page_size() as u64;
         let expected = Usage {
-            user_ns: 1_230_000_000,
-            system_ns: 450_000_000,
+            user_ns: 1_235_857_144,
+            system_ns: 452_142_857,
             rss_bytes: 25 * page_len,
             voluntary_switches: 0,
             involuntary_switches: 0,
@@ -489,8 +510,11 @@ mod tests {
         assert_eq!(parse_switches(status), Some((20, 3)));
         let sockets = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 3 alloc 8 mem 2\nUDP: inuse 1";
         assert_eq!(parse_tcp_sockets(sockets), Some((5, 2 * page_len)));
-        assert_eq!(parse_usage("42 (a", ""), None);
-        assert_eq!(parse_usage(stat, "0 0 0 0 0 0 0"), None, "it has ended");
+        let new = stat.replace(" 123 45 ", " 0 0 ");
+        let new = parse_usage(&new, "1000 25 3 4 5 6 7", 7).expect("well formed");
+        assert_eq!((new.user_ns, new.system_ns), (7, 0), "no tick yet");
+        assert_eq!(parse_usage("42 (a", "", 7), None);
+        assert_eq!(parse_usage(stat, "0 0 0 0 0 0 0", 7), None, "it has ended");
 
         let own = Watch::new(std::process::id()).expect("this process is there");
         assert!(own.rss_at_start_bytes() > 0);
@@ -498,6 +522,46 @@ mod tests {
         assert!(usage.voluntary_switches + usage.involuntary_switches > 0);
         assert!(tcp_sockets().is_some());
         assert!(listen_drops().is_ok());
+    }
+
+    #[test]
+    fn the_whole_of_what_was_used_is_exact_wherever_a_tick_falls() {
+        let usage = |user_ns, system_ns| Usage {
+            user_ns,
+            system_ns,
+            rss_bytes: 1,
+            voluntary_switches: 0,
+            involuntary_switches: 0,
+        };
+        // (before, after, in between): as it should be; a tick moved to either part; nothing.
+        let rows = [
+            ((10, 20), (15, 40), (5, 20)),
+            ((10, 20), (9, 24), (0, 3)),
+            ((10, 20), (20, 15), (5, 0)),
+            ((10, 20), (10, 20), (0, 0)),
+        ];
+        for (before, after, between) in rows {
+            let [before, after, between] = [before, after, between].map(|(u, s)| usage(u, s));
+            assert_eq!(after.since(&before), between);
+        }
+    }
+
+    #[test]
+    fn cpu_time_is_finer_than_a_tick_and_keeps_that_of_threads_that_have_ended() {
+        let own = Watch::new(std::process::id()).expect("this process is there");
+        // Ticks are behind the clock that is read before them.
+        let cpu_ns = || {
+            let before_ns = process_cpu_ns();
+            let cpu_ns = own.usage().expect("this process is there").cpu_ns();
+            assert!((before_ns..=process_cpu_ns()).contains(&cpu_ns), "{before_ns}, {cpu_ns}");
+            cpu_ns
+        };
+        let before_ns = cpu_ns();
+        let spun_ns = 50_000_000;
+        let spin = move || while thread_cpu_ns() < spun_ns {};
+        std::thread::spawn(spin).join().expect("it does not panic");
+        let after_ns = cpu_ns();
+        assert!(after_ns >= before_ns + spun_ns, "{before_ns}, {after_ns}");
     }
 
     #[test]
