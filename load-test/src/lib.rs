@@ -26,6 +26,7 @@ mod jitter;
 pub mod limits;
 mod machine;
 mod metrics;
+mod middle;
 mod options;
 mod outcome;
 mod outputs;

@@ -13,7 +13,8 @@ use crate::children::ask_on_signals;
 use crate::clock::utc;
 use crate::html;
 use crate::limits::{
-    CLIENTS_PER_ADDRESS_MAX, COLUMNS_MAX, SOAK_DURATION_MAX, SOAK_SAMPLE_INTERVAL, WORKERS_MAX,
+    CLIENTS_PER_ADDRESS_MAX, COLUMNS_MAX, SOAK_DURATION_MAX, SOAK_REST_MAX, SOAK_SAMPLE_INTERVAL,
+    WORKERS_MAX,
 };
 use crate::options::{check_writable, parse_duration, run_id, say, tell, write_json};
 use crate::outcome::command;
@@ -41,6 +42,12 @@ pub(crate) struct SoakArguments {
     /// When no new phase begins any more; Ctrl-C ends it before, with the report so far
     #[arg(long, default_value = "1h", value_parser = parse_duration, value_name = "TIME")]
     duration: Duration,
+    /// End after so many cycles, if that comes first
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    cycles: Option<u64>,
+    /// How long the server may take to come to rest after a cycle
+    #[arg(long, default_value = "30s", value_parser = parse_duration, value_name = "TIME")]
+    rest: Duration,
     /// The same seed gives the same phases
     #[arg(long, default_value_t = 1, value_name = "N")]
     seed: u64,
@@ -133,6 +140,9 @@ impl SoakArguments {
         if self.duration > SOAK_DURATION_MAX {
             return Err(usage("--duration: a week (168h) at most".into()));
         }
+        if self.rest > SOAK_REST_MAX {
+            return Err(usage("--rest: an hour at most".into()));
+        }
         if self.phase.is_zero() || self.phase > self.duration {
             return Err(usage("--phase: more than nothing, and at most --duration".into()));
         }
@@ -213,7 +223,7 @@ impl SoakArguments {
             version: place.watch.as_ref().and_then(Watch::version).map(str::to_owned),
             ..Soak::default()
         };
-        for number in 0.. {
+        for number in 0..self.cycles.unwrap_or(u64::MAX) {
             let over = || begun.elapsed() >= self.duration || asked.load(Ordering::Relaxed);
             if over() {
                 break;
@@ -232,7 +242,7 @@ impl SoakArguments {
                 }
             }
             let from_s = soak.cycles.last().map_or(0.0, |cycle: &Cycle| cycle.at_s);
-            let went_on = cycle.come_to_rest(place, &start);
+            let went_on = cycle.come_to_rest(place, &start, self.rest);
             cycle.at_s = begun.elapsed().as_secs_f64();
             cycle.connections_most = sampling.connections_most(from_s);
             tell_cycle(&cycle)?;
@@ -252,8 +262,8 @@ impl SoakArguments {
 
 impl Cycle {
     /// False if it could not even be seen.
-    fn come_to_rest(&mut self, place: &Place, start: &State) -> bool {
-        match place.rest(start) {
+    fn come_to_rest(&mut self, place: &Place, start: &State, timeout: Duration) -> bool {
+        match place.rest(start, timeout) {
             Ok((took, state, unrest)) => {
                 (self.rest, self.rest_s, self.unrest) = (state, took.as_secs_f64(), unrest);
                 true

@@ -2,7 +2,7 @@
 //! seen of it from outside.
 
 use crate::Failure;
-use crate::limits::{SOAK_REST_INTERVAL, SOAK_REST_TIMEOUT};
+use crate::limits::SOAK_REST_INTERVAL;
 use crate::metrics::Metrics;
 use crate::server::{Watch, connections_at, tcp_sockets};
 use crate::summary::count;
@@ -77,12 +77,16 @@ impl Place {
 
     /// Waits until it is as it was at the start, at most as long as it may take. Returns how long it
     /// took, and what is not at rest.
-    pub(super) fn rest(&self, start: &State) -> Result<(Duration, State, Vec<String>), Failure> {
+    pub(super) fn rest(
+        &self,
+        start: &State,
+        timeout: Duration,
+    ) -> Result<(Duration, State, Vec<String>), Failure> {
         let begun = Instant::now();
         loop {
             let state = self.look()?;
             let unrest = state.unrest(start);
-            if unrest.is_empty() || begun.elapsed() > SOAK_REST_TIMEOUT {
+            if unrest.is_empty() || begun.elapsed() > timeout {
                 return Ok((begun.elapsed(), state, unrest));
             }
             std::thread::sleep(SOAK_REST_INTERVAL);

@@ -13,7 +13,7 @@ use std::time::Duration;
 const VARIABLE: &str = "LOAD_TEST_LEAK";
 const SERVES: &str = "serves ";
 /// Kept for each connection, in bytes.
-const KEPT: usize = 1 << 20;
+const KEPT: usize = 64 << 10;
 /// How long a write may wait for one who does not read.
 const PATIENCE: Duration = Duration::from_secs(5);
 
