@@ -190,10 +190,11 @@ pub(crate) const SOAK_REST_INTERVAL: Duration = Duration::from_millis(50);
 /// more than this.
 pub(crate) const SOAK_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
 /// How much larger resident memory at rest may be in the last third of a soak than in the first, as
-/// a share and in bytes. Pools grow to the most that was ever needed at a time; the first cycle has
+/// in per cent
+/// and in bytes. Pools grow to the most that was ever needed at a time; the first cycle has
 /// every kind of load at its full size, so most of that is in the first third, but a later mix
 /// may need a little more, and an allocator keeps pages that are partly used.
-pub(crate) const SOAK_GROWTH_SHARE_MAX: f64 = 0.05;
+pub(crate) const SOAK_GROWTH_PERCENT_MAX: u64 = 5;
 /// See there.
 pub(crate) const SOAK_GROWTH_BYTES_MAX: u64 = 2 << 20;
 /// Connections a second that are made and reset at once: a few cores' worth of accepts would leave

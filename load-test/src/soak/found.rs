@@ -3,7 +3,7 @@
 use super::phase::Kind;
 use super::rest::State;
 use crate::audit::Totals;
-use crate::limits::{SOAK_CYCLES_MIN, SOAK_GROWTH_BYTES_MAX, SOAK_GROWTH_SHARE_MAX};
+use crate::limits::{SOAK_CYCLES_MIN, SOAK_GROWTH_BYTES_MAX, SOAK_GROWTH_PERCENT_MAX};
 use crate::report::Verdict;
 use crate::summary::count;
 use serde::Serialize;
@@ -101,7 +101,7 @@ impl Growth {
             of[of.len() / 2]
         };
         let first_third_bytes = median(&rss[..third]);
-        let share = (first_third_bytes as f64 * SOAK_GROWTH_SHARE_MAX) as u64;
+        let share = first_third_bytes / 100 * SOAK_GROWTH_PERCENT_MAX;
         Some(Self {
             first_third_bytes,
             last_third_bytes: median(&rss[rss.len() - third..]),
