@@ -177,7 +177,7 @@ pub(crate) const ADMIN_ANSWER_LEN_MAX: u64 = 1 << 20;
 
 /// The longest soak: a week. Each cycle is kept, in about 4 kB.
 pub(crate) const SOAK_DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
-/// Phases of a cycle, after the first one, which has each kind: half a minute until the next rest.
+/// Phases of a cycle, but of the first one, which has each kind: half a minute until the next rest.
 pub(crate) const SOAK_PHASES: u64 = 4;
 /// Cycles from which on the thirds of a soak can be compared: one in each.
 pub(crate) const SOAK_CYCLES_MIN: usize = 3;
@@ -189,11 +189,11 @@ pub(crate) const SOAK_REST_INTERVAL: Duration = Duration::from_millis(50);
 /// How often the server is looked at while there is load: as often as a curve has columns, but not
 /// more than this.
 pub(crate) const SOAK_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
-/// How much larger resident memory at rest may be in the last third of a soak than in the first, as
-/// in per cent
-/// and in bytes. Pools grow to the most that was ever needed at a time; the first cycle has
-/// every kind of load at its full size, so most of that is in the first third, but a later mix
-/// may need a little more, and an allocator keeps pages that are partly used.
+/// How much larger resident memory at rest may be in the last third of a soak than in the first, in
+/// per cent, and beyond that in bytes. Pools grow to the most that was ever needed at a time. The
+/// first cycle has every kind of load in every dialect at its full size, so most of that is in the
+/// first third; but lines that come together in another way may need a little more, and an
+/// allocator keeps pages that are used in part.
 pub(crate) const SOAK_GROWTH_PERCENT_MAX: u64 = 5;
 /// See there.
 pub(crate) const SOAK_GROWTH_BYTES_MAX: u64 = 2 << 20;

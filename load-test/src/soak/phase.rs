@@ -53,23 +53,25 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    /// The phases of a cycle. The first one has each kind, at its full size, so that what the
-    /// server keeps for the most it ever needed is there from then on.
+    /// The phases of a cycle. The first one has each kind in each dialect, at its full size, so that
+    /// what the server keeps for the most it ever needed is there from then on.
     pub(super) fn cycle(&self, number: u64) -> Vec<Phase> {
-        let of_kinds = |count: usize| u64::try_from(count).expect("few");
-        let kind_count = of_kinds(self.kinds.len());
-        let count = if number == 0 { kind_count } else { SOAK_PHASES };
-        let phases = (0..count).map(|index| {
+        if number == 0 {
+            let pairs = self
+                .kinds
+                .iter()
+                .flat_map(|kind| self.dialects.iter().map(move |dialect| (*kind, *dialect)));
+            let phases = (0..).zip(pairs).map(|(index, (kind, dialect))| {
+                self.phase(kind, dialect, self.clients, mix(self.seed, index))
+            });
+            return phases.collect();
+        }
+        let phases = (0..SOAK_PHASES).map(|index| {
             let draw = |what: u64| mix(self.seed, (number << 16) + (index << 8) + what);
-            let choose = |what, count| usize::try_from(draw(what) % of_kinds(count)).expect("few");
-            let dialect = self.dialects[choose(0, self.dialects.len())];
-            if number == 0 {
-                let kind = self.kinds[usize::try_from(index).expect("few")];
-                return self.phase(kind, dialect, self.clients, draw(3));
-            }
-            let kind = self.kinds[choose(1, self.kinds.len())];
-            let quarters = u32::try_from(draw(2) % 4).expect("below 4") + 1;
-            self.phase(kind, dialect, self.clients / 4 * quarters, draw(3))
+            let kind = choose(&self.kinds, draw(0));
+            let dialect = choose(&self.dialects, draw(1));
+            let clients = self.clients / 4 * choose(&[1, 2, 3, 4], draw(2));
+            self.phase(kind, dialect, clients, draw(3))
         });
         phases.collect()
     }
@@ -124,6 +126,11 @@ impl Mix {
     }
 }
 
+fn choose<T: Copy>(from: &[T], draw: u64) -> T {
+    let place = draw % u64::try_from(from.len()).expect("few");
+    from[usize::try_from(place).expect("few")]
+}
+
 /// The least for which each kind makes sense: a quarter of them has ten senders and two others who
 /// leave and return.
 pub(super) const CLIENTS_MIN: u32 = 60;
@@ -162,8 +169,16 @@ mod tests {
             let phases = mix.cycle(number);
             phases.iter().map(|phase| format!("{:?} {:?}", phase.kind, phase.scenario)).collect()
         };
-        let kinds: Vec<_> = all(7, 200).cycle(0).iter().map(|phase| phase.kind).collect();
-        assert_eq!(kinds, Kind::value_variants());
+        let first = all(7, 200).cycle(0);
+        let has = |kind, dialect| {
+            let of_both = |phase: &&Phase| (phase.kind, phase.scenario.protocol) == (kind, dialect);
+            first.iter().filter(of_both).count()
+        };
+        for kind in Kind::value_variants() {
+            for dialect in all(7, 200).dialects {
+                assert_eq!(has(*kind, dialect), 1, "{kind:?} on {dialect:?}");
+            }
+        }
         for number in 0..20 {
             assert_eq!(shape(&all(7, 200), number), shape(&all(7, 200), number));
             assert_ne!(shape(&all(7, 200), number), shape(&all(8, 200), number));
