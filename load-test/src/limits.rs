@@ -25,6 +25,9 @@ pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 pub(crate) const THREADS_MAX: usize = 64;
 /// Workers of a server it starts: chatd's own bound.
 pub(crate) const WORKERS_MAX: i64 = 62;
+/// Descriptors that a worker of such a server may need besides its clients': generously, since this
+/// is only for an advice.
+pub(crate) const WORKER_DESCRIPTORS_SPARE: u64 = 512;
 /// Lines due at one instant: more, and the last of them wait for the generator.
 pub(crate) const BURST_MAX: u32 = 10_000;
 /// Steps of a rate: more is a curve, which nobody reads out of a report.
@@ -41,7 +44,9 @@ pub(crate) const AUDIT_CELLS_MAX: u64 = 64 << 20;
 pub(crate) const GAPS_MAX: usize = 1 << 20;
 /// Pairs of receiver and sender with faults that are listed one by one; the totals are exact.
 pub(crate) const FAULT_ROWS_MAX: usize = 4096;
-/// Rows of the fault table that are printed.
+/// Closed clients that are listed one by one, 300 bytes each as JSON; the totals are exact.
+pub(crate) const CLOSED_ROWS_MAX: usize = 1024;
+/// Rows of the tables of faults and of closed clients that are printed.
 pub(crate) const FAULT_ROWS_SHOWN: usize = 20;
 
 /// Connections from one source address on loopback. Of the 28,232 ports of Linux's default range,

@@ -8,10 +8,13 @@ use std::io::Write;
 
 use super::Worker;
 use super::conn::{NONE, Source};
+use super::feed::NOBODY;
 use super::token::Key;
 use crate::chat::CloseReason;
 use crate::dialect::Dialect;
-use crate::limits::{FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX};
+use crate::limits::{
+    CHUNK_LEN, FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
+};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -78,6 +81,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             before.push(next);
             next = self.subscriptions[next as usize].next;
         }
+        self.clear_line(key);
         self.tell_skipped(key);
         for index in before {
             self.take_privately(key, index);
@@ -112,11 +116,11 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Appends lines that came earlier to the connection's own feed: that its socket is full does
     /// not make them its fault.
     fn move_privately(&mut self, key: Key, bytes: &[u8]) {
-        for piece in bytes.chunks(crate::limits::CHUNK_LEN as usize) {
+        for piece in bytes.chunks(CHUNK_LEN as usize) {
             let Some(private) = self.private(key) else { return };
             let Self { privates, pool, ring, now, .. } = self;
             let private = &mut privates[private as usize];
-            let told = private.feed.append(piece, super::feed::NOBODY, *now, pool, ring.memory());
+            let told = private.feed.append(piece, NOBODY, *now, pool, ring.memory());
             private.stalled_at = private.feed.head();
             if told.is_err() {
                 self.stats.feed_refusals.add(1);

@@ -43,9 +43,11 @@ pub(super) fn content(soak: &Soak) -> Markup {
 
 fn sentence(soak: &Soak) -> &'static str {
     match soak.verdict {
-        Verdict::Pass => "After every cycle the server came back to rest, and nothing was lost.",
+        Verdict::Pass => {
+            "After every cycle the server came back to rest, and no phase had a fault."
+        }
         Verdict::Void => "It was too short to tell.",
-        Verdict::Fail | Verdict::Slo => "Something was lost, or did not come back.",
+        Verdict::Fail | Verdict::Slo => "A phase had a fault, or something did not come back.",
     }
 }
 

@@ -111,12 +111,12 @@ impl Growth {
 }
 
 impl PhaseFound {
-    /// What is wrong with it. That its figures are void is no matter here: what was lost is.
+    /// What is wrong with it. That its figures are void is no matter here.
     fn fault(&self) -> Option<String> {
-        let Self { kind, dialect, audit, .. } = self;
+        let Self { kind, dialect, verdict, audit, .. } = self;
         let what = match &self.failure {
             Some(failure) => failure.clone(),
-            None if audit.any_fault() => format!(
+            None if *verdict == Verdict::Fail => format!(
                 "expected {}, delivered {}, lost {}, duplicated {}, reordered {}, corrupted {}, \
                  foreign {}, clients closed {}",
                 audit.expected,
@@ -310,7 +310,7 @@ mod tests {
         };
         assert_eq!(with(phase.clone(), &[]).verdict, Verdict::Pass);
         let mut lost = phase.clone();
-        (lost.audit.expected, lost.audit.lost) = (1, 1);
+        (lost.audit.expected, lost.audit.lost, lost.verdict) = (1, 1, Verdict::Fail);
         let failed = PhaseFound { failure: Some("refused".into()), ..phase.clone() };
         let rows = [
             (with(lost, &[]), "churn on rid: expected 1, delivered 0, lost 1"),
