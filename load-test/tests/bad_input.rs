@@ -123,6 +123,7 @@ fn impossible_servers_and_outputs_are_refused() {
         ("--target 127.0.0.1:1 --pin 0,1000", 2, "there is no core 1000"),
         ("--json /nowhere/x.json", 2, "/nowhere/x.json: No such file"),
         ("--html /nowhere/x.html", 2, "/nowhere/x.html: No such file"),
+        ("--hgrm /proc/x", 2, "/proc/x: No such file"),
         ("--json /", 2, "/: Is a directory"),
         ("--slo p99=5", 2, "p99 is a time"),
         ("frobnicate", 2, "frobnicate"),
