@@ -11,6 +11,7 @@ use chatd::limits::ROOMS_PER_CLIENT_MAX;
 use chatd::time::Time;
 
 const DIALECTS: [Dialect; 4] = [Dialect::Telnet, Dialect::Telnet, Dialect::Rid, Dialect::P2p];
+const PORTS: [u16; 4] = [1_000, 1_001, 1_002, 1_003];
 const PEERS: [PeerId; 2] = [PeerId(0), PeerId(1)];
 
 /// What the core says, carried out as a worker does.
@@ -85,7 +86,7 @@ pub(crate) fn run(data: &[u8]) {
     let conns = [0, 1, 2, 3].map(|index| ConnId { peer: PEERS[0], index, generation: 0 });
     let mut model: [BTreeSet<String>; 4] = Default::default();
     for (client, (conn, dialect)) in conns.into_iter().zip(DIALECTS).enumerate() {
-        let addr = std::net::SocketAddr::from(([127, 0, 0, 1], 1_000 + conn.index as u16));
+        let addr = std::net::SocketAddr::from(([127, 0, 0, 1], PORTS[client]));
         delivery.names[client] = addr.to_string();
         let event = Event::Connected { conn, addr, start: dialect.start() };
         chat.handle(Time::default(), event, &mut delivery);
@@ -117,8 +118,8 @@ pub(crate) fn run(data: &[u8]) {
             if delivery.gone[client] {
                 model[client].clear();
             }
-            for other in 0..DIALECTS.len() {
-                assert_eq!(delivery.rooms_of(other), model[other], "{other} after {input:?}");
+            for (other, rooms) in model.iter().enumerate() {
+                assert_eq!(delivery.rooms_of(other), *rooms, "{other} after {input:?}");
                 let read = std::mem::take(&mut delivery.read[other]);
                 let read = String::from_utf8(read).expect("messages are text");
                 let expected = said.get(&other).map_or("", |text| text);
