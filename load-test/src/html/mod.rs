@@ -2,7 +2,7 @@
 //! both. Whatever a server or a command line said passes through maud, which escapes it.
 //!
 //! ```text
-//! mod ─▶ head, percentiles, time, broadcast, generator, origin, soak ─▶ chart, table ─▶ scale, units
+//! mod ─▶ head, percentiles, time, broadcast, generator, origin ─▶ chart, table ─▶ scale, units
 //! ```
 
 mod broadcast;

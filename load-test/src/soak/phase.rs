@@ -53,8 +53,8 @@ pub(super) struct Mix {
 }
 
 impl Mix {
-    /// The phases of a cycle. The first one has each kind in each dialect, at its full size, so that
-    /// what the server keeps for the most it ever needed is there from then on.
+    /// The phases of a cycle. The first one has each kind in each dialect, at its full size, so
+    /// that what the server keeps for the most it ever needed is there from then on.
     pub(super) fn cycle(&self, number: u64) -> Vec<Phase> {
         if number == 0 {
             let pairs = self

@@ -75,8 +75,8 @@ impl Place {
         })
     }
 
-    /// Waits until it is as it was at the start, at most as long as it may take. Returns how long it
-    /// took, and what is not at rest.
+    /// Waits until it is as it was at the start, at most as long as it may take. Returns how long
+    /// it took, and what is not at rest.
     pub(super) fn rest(
         &self,
         start: &State,
