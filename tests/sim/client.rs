@@ -13,7 +13,7 @@ use crate::rng::Rng;
 
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
 /// How many kinds of lines there are to draw from.
-pub(crate) const WORDS: usize = 54;
+pub(crate) const WORDS: usize = 60;
 /// How many there were at first: seeds kept from then replay with as many.
 pub(crate) const FIRST_WORDS: usize = 40;
 const ROOMS: [&str; 4] = ["lobby", "stoa", "agora", "garden"];
@@ -258,6 +258,15 @@ impl Client {
             51 | 52 => (Said::Time(true), "/time on".to_owned()),
             53 => (Said::Time(false), "/time off".to_owned()),
             50 => (Said::HelpOn("/me TEXT"), "/help me".to_owned()),
+            54..=56 => {
+                let name = (*rng.pick(&NICKS)).to_owned();
+                (Said::Ignore { name: name.clone(), on: true }, format!("/ignore {name}"))
+            }
+            57 | 58 => {
+                let name = (*rng.pick(&NICKS)).to_owned();
+                (Said::Ignore { name: name.clone(), on: false }, format!("/unignore {name}"))
+            }
+            59 => (Said::Ignored, "/ignore".to_owned()),
             15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
             16 if rng.chance(50) && self.rich.is_none() => {
                 self.is_foul = true;
