@@ -44,7 +44,8 @@ pub struct Args {
 #[derive(Clone, Debug, Default, PartialEq, Eq, clap::Args, Deserialize)]
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 pub struct Options {
-    /// Where clients connect; may be repeated [default: telnet://127.0.0.1:2626]
+    /// Where clients connect: telnet, rid or p2p; may be repeated
+    /// [default: telnet://127.0.0.1:2626]
     #[arg(long, value_name = "[DIALECT://]ADDR:PORT")]
     #[serde(deserialize_with = "listeners")]
     pub listen: Vec<Listen>,
@@ -105,6 +106,10 @@ pub struct Options {
     /// How long clients may take to read the rest when the server stops [default: 3]
     #[arg(long, value_name = "SECONDS")]
     pub drain: Option<Number<0, DRAIN_S_MAX>>,
+    /// Which nicknames there may be: ascii, or unicode, of which no two at a time look alike
+    /// [default: ascii]
+    #[arg(long, value_enum, value_name = "ascii|unicode", hide_possible_values = true)]
+    pub nicknames: Option<Letters>,
     /// The user to become after the start, when that was made as root [default: none]
     #[arg(long, value_name = "NAME")]
     pub user: Option<String>,
@@ -141,6 +146,7 @@ impl Options {
             slow: self.slow.or(file.slow),
             pace: self.pace.or(file.pace),
             drain: self.drain.or(file.drain),
+            nicknames: self.nicknames.or(file.nicknames),
             user: self.user.or(file.user),
             unconfined: first_said(self.unconfined, file.unconfined),
             log_level: self.log_level.or(file.log_level),
@@ -204,6 +210,15 @@ pub enum Slow {
     Close,
     /// They miss lines, and are told how many.
     Skip,
+}
+
+/// The letters of nicknames.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+#[allow(missing_docs)]
+pub enum Letters {
+    Ascii,
+    Unicode,
 }
 
 /// A part of the confinement.

@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-use crate::args::{Args, LogLevel, Number, Options, Slow, Trust, Unconfined};
+use crate::args::{Args, Letters, LogLevel, Number, Options, Slow, Trust, Unconfined};
+use crate::chat::Nicknames;
 use crate::engine::{Bounds, SlowPolicy};
 use crate::failure::{Failure, Kind};
 use crate::limits::{DRAIN_S, HISTORY_LINES, PACE_MS, WORKERS_MAX};
@@ -53,6 +54,8 @@ pub struct Config {
     pub pace: Duration,
     /// How long clients and transcript are given when the server stops.
     pub drain: Duration,
+    /// Which nicknames there may be.
+    pub nicknames: Nicknames,
     /// Whom to become.
     pub user: Option<String>,
     /// What to give up.
@@ -116,6 +119,7 @@ impl Config {
             slow: options.slow.map_or(SlowPolicy::Close, SlowPolicy::from),
             pace: Duration::from_millis(options.pace.map_or(PACE_MS, |pace| pace.value())),
             drain: Duration::from_secs(options.drain.map_or(DRAIN_S, |drain| drain.value())),
+            nicknames: options.nicknames.map_or(Nicknames::Ascii, Nicknames::from),
             user: options.user,
             confinement: Confinement::without(&options.unconfined),
             log_level: options.log_level.map_or(tracing::Level::INFO, tracing::Level::from),
@@ -211,6 +215,15 @@ impl From<Slow> for SlowPolicy {
     }
 }
 
+impl From<Letters> for Nicknames {
+    fn from(letters: Letters) -> Self {
+        match letters {
+            Letters::Ascii => Self::Ascii,
+            Letters::Unicode => Self::Unicode,
+        }
+    }
+}
+
 impl From<LogLevel> for tracing::Level {
     fn from(level: LogLevel) -> Self {
         match level {
@@ -274,7 +287,7 @@ mod tests {
              --max-clients 5 --slow skip \
              --pace 6 --drain 7 --log-level debug --address-clients 8 --address-rate 9 \
              --line-burst 11 --line-rate 12 --behind-bytes 20000 --behind-age 13 \
-             --unread-bytes 5000 --user nobody --unconfined ring";
+             --unread-bytes 5000 --user nobody --nicknames unicode --unconfined ring";
         let words = ["chatd"].into_iter().chain(words.split_ascii_whitespace());
         let args = Args::try_parse_from(words).expect("well-formed options");
         let file = file(
@@ -298,6 +311,7 @@ mod tests {
             behind-age = 13
             unread-bytes = 5000
             user = "nobody"
+            nicknames = "unicode"
             unconfined = ["ring"]"#,
         );
         assert_eq!(file.as_ref(), Ok(&args.options));

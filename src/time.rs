@@ -17,6 +17,13 @@ impl Time {
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
     }
+
+    /// Minutes since midnight, UTC; `start` is when `Time::default()` was, in seconds since 1970.
+    #[must_use]
+    pub fn minute_of_day(self, start: u64) -> u16 {
+        let minute = (start + self.0 / 1_000_000_000) / 60 % (24 * 60);
+        u16::try_from(minute).expect("a day is short")
+    }
 }
 
 impl Add<Duration> for Time {

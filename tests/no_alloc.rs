@@ -116,6 +116,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         rooms: Vec::new(),
         clients_max: 100,
         motd: false,
+        nicknames: chat::Nicknames::Ascii,
         history_lines: 3,
         start: 0,
     };

@@ -18,7 +18,7 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("log", &["limits"]),
     ("args", &["chat", "dialect", "limits"]),
     ("motd", &["failure", "limits", "text"]),
-    ("config", &["args", "engine", "failure", "limits", "motd"]),
+    ("config", &["args", "chat", "engine", "failure", "limits", "motd"]),
     ("listener", &["args", "engine", "failure", "limits"]),
     (
         "control",

@@ -156,11 +156,10 @@ impl OutputArguments {
     }
 
     fn write(&self, report: &Report) -> Result<(), Failure> {
-        if self.speaks() {
-            say(report)?;
-        }
+        // Whether or not somebody still reads the standard output, the files are there.
         self.json.as_deref().map_or(Ok(()), |path| write_json(path, report))?;
-        self.files.write(report)
+        self.files.write(report)?;
+        if self.speaks() { say(report) } else { Ok(()) }
     }
 }
 

@@ -13,7 +13,7 @@ mod load;
 mod quiet;
 mod table;
 
-use crate::options::{parse_duration, write_json};
+use crate::options::{parse_duration, say, tell, write_json};
 use crate::server::{locate, own_cpus, pin};
 use crate::{Failure, usage};
 use clap::{Args, ValueEnum};
@@ -123,13 +123,13 @@ pub(crate) fn execute(arguments: &BenchArguments) -> Result<bool, Failure> {
     pin(&arguments.pin)?;
     let command = std::env::args().collect::<Vec<_>>().join(" ");
     let mut report = BenchReport { command, machine: bench.describe()?, scenarios: Vec::new() };
-    println!("{}\n{}", report.command, report.machine);
+    say(&format_args!("{}\n{}\n", report.command, report.machine))?;
     for preset in bench.presets() {
         let measured = match bench.measure(preset) {
             Err(Failure::Run(why)) => Measured::failed(preset.describe(arguments), why),
             measured => measured?,
         };
-        print!("\n{measured}");
+        say(&measured)?;
         report.scenarios.push(measured);
     }
     if let Some(path) = &arguments.json {
@@ -175,7 +175,7 @@ impl<'a> Bench<'a> {
         let rounds = preset.rounds(self.arguments.pairs);
         for round in 1..=rounds {
             for (side, samples) in sides.iter().zip(&mut samples) {
-                eprintln!("{} {round} of {rounds}: {}", preset.name(), side.name());
+                tell(&format_args!("{} {round} of {rounds}: {}", preset.name(), side.name()));
                 samples.push(self.run(preset, *side)?);
             }
         }

@@ -2,6 +2,7 @@
 //! and all when SIGINT or SIGTERM ends this process. A generator that was started by another one
 //! leaves by itself when that one has gone, even if it was killed: see `Orders`.
 
+use crate::options::say;
 use crate::{Failure, failed, usage};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -109,7 +110,7 @@ impl Orders {
 
     /// Says `ready` and waits for a line.
     pub(crate) fn await_start(&self) -> Result<(), Failure> {
-        println!("ready");
+        say(&"ready")?;
         self.next().map(drop)
     }
 }

@@ -3,6 +3,7 @@
 
 use crate::audit::{Faults, Totals, Where};
 use crate::limits::FAULT_ROWS_MAX;
+use crate::middle::Kept;
 use crate::receive::Received;
 use crate::report::{Churn, FaultRow, ThreadReport};
 use crate::scenario::Plan;
@@ -39,6 +40,8 @@ pub(crate) struct Found {
     pub(crate) looks: Vec<Look>,
     /// How each line came, in the order of the plan; empty where one process has all clients.
     pub(crate) spans: Vec<Span>,
+    /// Each delivery, where it takes several processes to find the middle receiver.
+    pub(crate) kept: Kept,
 }
 
 /// How a line came to the clients of one process, or of several.
@@ -62,6 +65,7 @@ impl Found {
         add_lagging(&mut self.lagging, &received.lagging);
         add_closed(&mut self.closed, &received.closed);
         self.churn.add(&received.churn);
+        self.kept.add(&received.kept);
         let row = |(at, faults): (&Where, &Faults)| FaultRow {
             sender: at.sender,
             room: plan.room(u32::try_from(at.receiver).expect("bounded by CLIENTS_MAX")),
@@ -98,6 +102,7 @@ impl Found {
         add_looks(&mut self.looks, &other.looks);
         self.spans.resize(self.spans.len().max(other.spans.len()), Span::default());
         self.spans.iter_mut().zip(&other.spans).for_each(|(span, other)| span.add(other));
+        self.kept.add(&other.kept);
     }
 
     /// Says in the names of its threads which process they are of.
@@ -132,12 +137,13 @@ impl Found {
         add_looks(&mut self.looks, &others);
     }
 
-    /// Finds the first and the last receiver of each line among those of all processes. Who is in
-    /// the middle cannot be found: no process knows how late the receivers of the others were.
+    /// Finds the first and the last receiver of each line among those of all processes, and the
+    /// one in the middle if each delivery was kept.
     pub(crate) fn set_spans(&mut self, plan: &Plan) {
         for deliveries in &mut self.deliveries {
             deliveries.forget_places();
         }
+        self.kept.sort();
         for due in plan.schedule().filter(|due| due.measured) {
             let sender = plan.sender(due.sender).expect("it is in the schedule");
             let line = plan.line(sender, due.seq).expect("it is in the schedule");
@@ -145,7 +151,10 @@ impl Found {
             let deliveries = &mut self.deliveries[sender.group];
             if let Some(span) = span {
                 deliveries.first.record(span.first_ns);
-                if span.count == plan.steady_receivers(sender) {
+                let receivers = plan.steady_receivers(sender);
+                let median_ns = self.kept.at(line.index, (receivers - 1) / 2);
+                median_ns.into_iter().for_each(|ns| deliveries.median.record(ns));
+                if span.count == receivers {
                     deliveries.last.record(span.last_ns);
                     deliveries.spread.record(span.last_ns - span.first_ns);
                 }

@@ -25,6 +25,7 @@ pub mod html;
 mod jitter;
 pub mod limits;
 mod machine;
+mod middle;
 mod options;
 mod outcome;
 mod outputs;

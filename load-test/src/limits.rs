@@ -44,12 +44,10 @@ pub(crate) const FAULT_ROWS_MAX: usize = 4096;
 /// Rows of the fault table that are printed.
 pub(crate) const FAULT_ROWS_SHOWN: usize = 20;
 
-/// Connections one source address may hold: below the 28,232 ports of Linux's default range, with
-/// room for those that other programs use.
-pub(crate) const CLIENTS_PER_ADDRESS_MAX: u32 = 20_000;
-/// The same for an address that sockets are bound to: bind takes only every other port of the
-/// range, 14,116 of them.
-pub(crate) const CLIENTS_PER_BOUND_ADDRESS_MAX: u32 = 10_000;
+/// Connections from one source address on loopback. Of the 28,232 ports of Linux's default range,
+/// bind takes only every other one, 14,116 of them, and connect looks at all those before it takes
+/// another, which is milliseconds each time. With room for what other programs use.
+pub(crate) const CLIENTS_PER_ADDRESS_MAX: u32 = 10_000;
 /// What the kernel is asked to hold of what a sender wrote and the server has not taken, in bytes;
 /// it doubles this for its own needs. The least it would choose itself. What is beyond waits here,
 /// so that a line is stamped when it leaves, not long before.
@@ -150,6 +148,9 @@ pub(crate) const PROCESSES_START_DELAY: Duration = Duration::from_millis(200);
 /// Lines of a run that processes share: each tells of each line when its first and last receiver
 /// had it, in about 40 bytes.
 pub(crate) const PROCESSES_LINES_MAX: u64 = 1 << 20;
+/// Deliveries of such a run up to which each is kept, to find the middle receiver of every line:
+/// 8 bytes each, and for a moment 20 as JSON, 40 MB. With more it is not told.
+pub(crate) const KEPT_MAX: u64 = 2 << 20;
 
 /// Where other servers are made to listen: below the ports that Linux gives to connections, so that
 /// none of those takes one first.

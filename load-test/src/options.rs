@@ -18,6 +18,11 @@ pub(crate) fn say(text: &dyn Display) -> Result<(), Failure> {
     writeln!(std::io::stdout(), "{text}").map_err(|error| failed("standard output", &error))
 }
 
+/// Prints a text and a line end on standard error. Who closed that does not want to know.
+pub(crate) fn tell(text: &dyn Display) {
+    let _closed = writeln!(std::io::stderr(), "{text}");
+}
+
 /// Refuses a file that cannot be written, before there is something to write.
 pub(crate) fn check_writable(path: &Path) -> Result<(), Failure> {
     let is_new = !path.exists();

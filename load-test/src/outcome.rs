@@ -54,6 +54,7 @@ impl Findings<'_> {
             connect_us: found.connect.percentiles(),
             join_us: found.join.percentiles(),
             connect_total_s: found.connect_total_ns as f64 / 1e9,
+            receivers: self.plan.receivers_of_lines(),
             broadcast_us: all.broadcast(),
             groups: named
                 .map(|(group, of_group)| group_report(&group.name, of_group))

@@ -6,7 +6,7 @@ mod daemons;
 mod peer;
 mod table;
 
-use crate::options::{parse_duration, run_id, say, write_json};
+use crate::options::{parse_duration, run_id, say, tell, write_json};
 use crate::scenario::{Connect, Group, Rate, Scenario, Sizes};
 use crate::server::{Watch, pin};
 use crate::session::raise_descriptor_limit;
@@ -81,7 +81,8 @@ pub(crate) fn execute(arguments: &PeersArguments) -> Result<Verdict, Failure> {
         }
         for row in order {
             if speaks {
-                eprintln!("round {} of {}: {}", round + 1, arguments.rounds, row.peer.name());
+                let (round, name) = (round + 1, row.peer.name());
+                tell(&format_args!("round {round} of {}: {name}", arguments.rounds));
             }
             let outcome = arguments.measure(row.peer, row.program.as_deref());
             row.take(outcome);

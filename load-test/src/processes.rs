@@ -20,6 +20,7 @@ use crate::limits::{
     DESCRIPTORS_SPARE, PROCESSES_LINES_MAX, PROCESSES_MAX, PROCESSES_START_DELAY, THREADS_MAX,
 };
 use crate::machine::{Others, machine};
+use crate::options::say;
 use crate::outcome::Findings;
 use crate::progress::Progress;
 use crate::report::Report;
@@ -208,11 +209,11 @@ pub(crate) fn work() -> Result<(), Failure> {
     let order: Order = parse(&orders.next()?)?;
     let session =
         Session::connect_part(order.scenario, order.target, Progress::silent(), order.part)?;
-    println!("ready");
+    say(&"ready")?;
     let start_ns: u64 = parse(&orders.next()?)?;
     let measured = session.find(start_ns, None)?;
     let line = serde_json::to_string(&measured.found).map_err(|error| failed("JSON", &error))?;
-    println!("{line}");
+    say(&line)?;
     // Ended by its parent, when all others are done.
     orders.next().map(drop)
 }

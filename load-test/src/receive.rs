@@ -16,6 +16,7 @@ pub(crate) use connect::loopback_address;
 use crate::audit::{Audit, Expected, Faults, Span, Totals, Where};
 use crate::clock::{duration_ns, now_ns};
 use crate::limits::{EVENTS_MAX, LAST_WORDS_AGE_MAX, READ_LEN, REASON_LEN_MAX, REASONS_MAX};
+use crate::middle::Kept;
 use crate::protocol::{Decoder, Item};
 use crate::report::Churn;
 use crate::scenario::{Conduct, Line, Plan, Sender};
@@ -56,6 +57,7 @@ pub(crate) struct Received {
     pub(crate) join: Durations,
     /// What those did who leave and return.
     pub(crate) churn: Churn,
+    pub(crate) kept: Kept,
     /// The connections, so that none ends before all threads are done.
     pub(crate) _outlets: Vec<Arc<Outlet>>,
 }
@@ -101,6 +103,8 @@ pub(crate) struct Receiver {
     /// What a client says comes back to it: no delivery, and no fault.
     hears_itself: bool,
     arrivals: Arrivals,
+    /// Where it takes several processes to find the middle receiver, and they can.
+    kept: Option<Kept>,
 }
 
 struct Client {
@@ -157,6 +161,7 @@ impl Receiver {
             paces: Vec::new(),
             hears_itself: plan.scenario.protocol.hears_itself(),
             arrivals: Arrivals::new(Arc::clone(&shared.timeline)),
+            kept: shared.keeps.then(Kept::default),
             target,
             thread,
             poll,
@@ -408,6 +413,9 @@ impl Receiver {
             if line.measured {
                 let receivers = self.plan.steady_receivers(&sender);
                 deliveries.record_arrival(arrival, receivers, latency_ns);
+                if let Some(kept) = &mut self.kept {
+                    kept.push(line.index, latency_ns);
+                }
             }
         }
     }
@@ -548,6 +556,7 @@ impl Receiver {
             closed: self.closed,
             join: self.join,
             churn: self.churn,
+            kept: self.kept.unwrap_or_default(),
             _outlets: clients.into_iter().map(|client| client.outlet).collect(),
         }
     }

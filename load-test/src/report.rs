@@ -60,7 +60,10 @@ pub struct Report {
     pub join_us: Percentiles,
     /// From the first connect until all clients were where they should be.
     pub connect_total_s: f64,
-    /// How a line spreads, among those who neither leave and return nor read slowly.
+    /// How many get a measured line, of those who neither leave and return nor read slowly.
+    #[serde(default)]
+    pub receivers: Receivers,
+    /// How a line spreads, among them.
     pub broadcast_us: Broadcast,
     /// The same for each group of clients, by who talks; then its slow readers, who are in no other
     /// figure.
@@ -184,6 +187,15 @@ pub struct Spread {
     pub max: f64,
     /// How many lines; with none, the others say nothing.
     pub count: u64,
+}
+
+/// Of a line. Rooms may be unlike.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Receivers {
+    /// In the smallest room in which somebody talks.
+    pub least: u32,
+    /// In the largest; 0 if nobody talks.
+    pub most: u32,
 }
 
 /// The latency of one receiver of each line.

@@ -3,6 +3,7 @@
 
 use crate::children::Offspring;
 use crate::limits::{LOG_LINES_MAX, LOOK_INTERVAL, SERVER_TIMEOUT};
+use crate::options::tell;
 use crate::protocol::Protocol;
 use crate::{Failure, failed, usage};
 use rustix::process::Signal;
@@ -229,7 +230,7 @@ pub fn locate(name: &str) -> Result<PathBuf, Failure> {
 }
 
 fn build(name: &str, workspace: &Path) -> Result<(), Failure> {
-    eprintln!("{name} is not built yet: cargo build --release --bin {name}");
+    tell(&format_args!("{name} is not built yet: cargo build --release --bin {name}"));
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.args(["build", "--release", "--bin", name, "--workspace"]).current_dir(workspace);
@@ -313,8 +314,10 @@ impl Watch {
             std::fs::read_to_string(&path).map_err(|error| failed(&path, &error))
         };
         let (stat, statm) = (read("stat")?, read("statm")?);
-        let usage = parse_usage(&stat, &statm)
-            .ok_or_else(|| Failure::Run(format!("/proc/{}/stat cannot be understood", self.pid)))?;
+        let usage = parse_usage(&stat, &statm).ok_or_else(|| {
+            let stat = format!("/proc/{}/stat", self.pid);
+            Failure::Run(format!("{stat}: the process has ended, or this cannot be understood"))
+        })?;
         let (voluntary_switches, involuntary_switches) = self.switches()?;
         Ok(Usage { voluntary_switches, involuntary_switches, ..usage })
     }
@@ -356,7 +359,8 @@ fn parse_usage(stat: &str, statm: &str) -> Option<Usage> {
     let mut ticks = after_name.split(' ').skip(11);
     let mut next_ns = || Some(ticks.next()?.parse::<u64>().ok()? * TICK_NS);
     let pages: u64 = statm.split(' ').nth(1)?.parse().ok()?;
-    let page_len = u64::try_from(rustix::param::page_size()).ok()?;
+    // One that has ended and was not waited for has no memory any more.
+    let page_len = u64::try_from(rustix::param::page_size()).ok().filter(|_| pages > 0)?;
     Some(Usage {
         user_ns: next_ns()?,
         system_ns: next_ns()?,
@@ -486,6 +490,7 @@ mod tests {
         let sockets = "sockets: used 9\nTCP: inuse 5 orphan 0 tw 3 alloc 8 mem 2\nUDP: inuse 1";
         assert_eq!(parse_tcp_sockets(sockets), Some((5, 2 * page_len)));
         assert_eq!(parse_usage("42 (a", ""), None);
+        assert_eq!(parse_usage(stat, "0 0 0 0 0 0 0"), None, "it has ended");
 
         let own = Watch::new(std::process::id()).expect("this process is there");
         assert!(own.rss_at_start_bytes() > 0);
@@ -493,6 +498,20 @@ mod tests {
         assert!(usage.voluntary_switches + usage.involuntary_switches > 0);
         assert!(tcp_sockets().is_some());
         assert!(listen_drops().is_ok());
+    }
+
+    #[test]
+    fn a_process_that_has_ended_uses_nothing_whether_it_was_waited_for_or_not() {
+        let mut child = Command::new("sleep").arg("3600").spawn().expect("it starts");
+        let watch = Watch::new(child.id()).expect("it runs");
+        child.kill().expect("it is ours");
+        let end = Instant::now() + SERVER_TIMEOUT;
+        while watch.usage().is_ok() {
+            assert!(Instant::now() < end, "it was killed");
+            std::thread::sleep(LOOK_INTERVAL);
+        }
+        child.wait().expect("it was killed");
+        assert!(watch.usage().is_err());
     }
 
     #[test]

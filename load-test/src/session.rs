@@ -7,6 +7,7 @@ use crate::clock::{self, duration_ns, now_ns, sleep_until};
 use crate::found::Found;
 use crate::limits::{CONNECTING_INTERVAL, DESCRIPTORS_SPARE, START_DELAY};
 use crate::machine::{Others, machine};
+use crate::middle::Kept;
 use crate::outcome::Findings;
 use crate::progress::Progress;
 use crate::reach::Reach;
@@ -76,6 +77,8 @@ pub(crate) struct Shared {
     /// Clients the server has not closed.
     open: AtomicU32,
     pub(crate) reach: Reach,
+    /// Whether each delivery is kept.
+    pub(crate) keeps: bool,
     pub(crate) written: Written,
     pub(crate) timeline: Arc<Timeline>,
     wakers: Vec<Waker>,
@@ -222,7 +225,10 @@ impl Session {
         let started_at = clock::utc();
         let (others, before) = (Others::new()?, Snapshot::now());
         let (jitter_over, over) = channel();
-        let jitter = threads::start("jitter".into(), move || jitter::measure(&over))?;
+        // One of the machine is enough: it costs a core one to two percent.
+        let jitter = (self.part.index == 0)
+            .then(|| threads::start("jitter".into(), move || jitter::measure(&over)))
+            .transpose()?;
         let (looking_over, over) = channel();
         let looking = {
             let (shared, progress) = (Arc::clone(&self.shared), Arc::clone(&self.progress));
@@ -240,8 +246,8 @@ impl Session {
             threads.push(ended);
         }
         drop((jitter_over, looking_over));
-        let (jitter, ended) = join(jitter)?;
-        threads.push(ended);
+        let (jitter, jitter_ended) = jitter.map(join).transpose()?.unzip();
+        threads.extend(jitter_ended);
         let (looks, ended) = join(looking)?;
         threads.push(ended);
         self.progress.end();
@@ -255,7 +261,7 @@ impl Session {
             lag: sent.lag,
             deferred: sent.deferred,
             unsent: sent.unsent,
-            jitter,
+            jitter: jitter.unwrap_or_else(Durations::new),
             threads,
             arrived: self.shared.timeline.take_arrived(),
             looks,
@@ -265,6 +271,7 @@ impl Session {
             faults: Vec::new(),
             closed: BTreeMap::new(),
             churn: Churn::default(),
+            kept: Kept::default(),
         };
         received.iter().for_each(|received| found.add_received(&self.plan, received));
         Ok(Measured { found, started_at, begin_ns, others, _received: received })
@@ -298,6 +305,7 @@ impl Session {
             start_ns: AtomicU64::new(0),
             open: AtomicU32::new(part.clients(plan.client_count)),
             reach: Reach::new(lines, part.of > 1),
+            keeps: part.of > 1 && Kept::fits(&plan),
             written: Written::new(&plan),
             timeline: Arc::new(Timeline::new(plan.scenario.duration)),
             wakers: Vec::new(),

@@ -1,7 +1,9 @@
 //! A report as text: what matters in the first lines, then the rest.
 
 use crate::limits::FAULT_ROWS_SHOWN;
-use crate::report::{Churn, Generator, Percentiles, Report, ServerReport, SloRow, Spread, Verdict};
+use crate::report::{
+    Churn, Generator, Percentiles, Receivers, Report, ServerReport, SloRow, Spread, Verdict,
+};
 use std::fmt::{Display, Formatter, Result};
 
 impl Display for Report {
@@ -48,8 +50,10 @@ impl Report {
             figures.push(format!("p50 {}", time(latency.p50)));
             figures.push(format!("p99 {}", time(latency.p99)));
         }
-        if let Some(receivers) = self.measured.checked_div(last.count) {
-            figures.push(format!("last of {}: p99 {}", count(receivers), time(last.p99)));
+        if last.count > 0 {
+            let Receivers { least, most } = self.receivers;
+            let of = if least == most { String::new() } else { format!("{} to ", count(least)) };
+            figures.push(format!("last of {of}{}: p99 {}", count(most), time(last.p99)));
         }
         let server_us = self.server.and_then(|server| server.cpu_us_per_delivery);
         figures.extend(server_us.map(|us| format!("server {us:.2} us CPU a delivery")));
@@ -100,6 +104,8 @@ impl Report {
                 write!(out, "; {:.1} MB in socket buffers", bytes as f64 / 1e6)?;
             }
             writeln!(out)?;
+        } else if self.timeline.iter().any(|second| second.server_rss_bytes.is_some()) {
+            writeln!(out, "server     gone before the end, so its figures are not known")?;
         }
         let Generator { busy, threads, sends_deferred, unsent, .. } = &self.generator;
         write!(out, "generator  {:.0} % of a core", busy * 100.0)?;
@@ -208,7 +214,7 @@ pub(crate) fn count(number: impl Display) -> String {
 mod tests {
     use super::*;
     use crate::audit::Totals;
-    use crate::report::{Broadcast, ClosedReason, FaultRow};
+    use crate::report::{Broadcast, ClosedReason, FaultRow, Second};
     use crate::slo::Slo;
 
     #[test]
@@ -236,6 +242,7 @@ mod tests {
         let mut report = Report {
             clients: 1000,
             measured: 29_970,
+            receivers: Receivers { least: 999, most: 999 },
             latency_us: percentiles(8460.0, 15_200.0),
             broadcast_us: Broadcast { last, ..Broadcast::default() },
             ..Report::default()
@@ -248,6 +255,13 @@ mod tests {
         report.hold(&[]);
         let first = "PASS  1,000 clients, 29,970 deliveries, none lost";
         assert_eq!(head(&report, 3), [first, figures, ""]);
+        report.receivers.least = 12;
+        assert!(head(&report, 2)[1].ends_with("last of 12 to 999: p99 16.7 ms"));
+
+        let gone = "server     gone before the end";
+        assert!(!report.to_string().contains(gone));
+        report.timeline = vec![Second { server_rss_bytes: Some(1), ..Second::default() }];
+        assert!(report.to_string().contains(gone));
 
         report.hold(
             &["p99=50ms", "last_p99=10ms", "rss_bytes=1MB"]

@@ -55,6 +55,20 @@ fn check(rows: &[(&str, i32, &str)]) {
 }
 
 #[test]
+fn whoever_stops_reading_ends_it_without_a_panic() {
+    for words in ["list", "bench busy --server /bin/true --floor /bin/true"] {
+        let (reader, writer) = std::io::pipe().expect("a pipe");
+        drop(reader);
+        let mut command = Command::new(PROGRAM);
+        command.args(words.split(' ')).stdout(writer).stderr(Stdio::piped());
+        let output = command.output().expect("it starts");
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(1), "{words}: {told}");
+        assert!(told.starts_with("load-test: standard output: "), "{words}: {told}");
+    }
+}
+
+#[test]
 fn impossible_loads_are_refused() {
     check(&[
         ("--clients 0", 2, "--clients must be at least 1"),

@@ -4,7 +4,7 @@
 mod faulty;
 
 use faulty::{FAULTS, Fault, GOODBYE, start};
-use load_test::report::ClosedReason;
+use load_test::report::{ClosedReason, Receivers};
 use load_test::{Group, Protocol, Report, Scenario, Totals, Verdict};
 use std::io::{Write, read_to_string};
 use std::net::TcpListener;
@@ -40,6 +40,9 @@ fn an_honest_server_passes() {
         assert_ne!(report.verdict, Verdict::Fail, "{report}");
         assert_eq!(report.audit.delivered, report.audit.expected, "{report}");
         assert!(report.audit.expected >= 220 * 12, "{report}");
+        // 40 clients over the rooms, without the author.
+        let (least, most) = if rooms == 3 { (12, 13) } else { (39, 39) };
+        assert_eq!(report.receivers, Receivers { least, most });
         assert!(report.measured < report.audit.delivered, "the warm-up is not measured");
         assert!(report.latency_us.p50 >= report.latency_uncorrected_us.p50, "{report}");
         assert!(report.broadcast_us.first.p50 <= report.broadcast_us.last.p50, "{report}");
@@ -225,6 +228,7 @@ fn slow_readers_are_reported_apart() {
     assert_eq!(names, ["all", "all, slow readers"]);
     let [all, slow] = &report.groups[..] else { unreachable!("two names") };
     assert_eq!(all.measured, 200 * 29, "{report}");
+    assert_eq!(report.receivers, Receivers { least: 29, most: 29 });
     assert_eq!(report.measured, 200 * 29, "{report}");
     // A line takes a quarter of a second to read, so the slow ones have seen a few.
     assert!(slow.measured < 200 * 10 / 4, "{report}");

@@ -11,8 +11,13 @@ use std::time::{Duration, Instant};
 /// The report of a run that must have no fault. Others use the machine, so it may be void.
 fn report(words: &str) -> Value {
     let addr = faulty::start(Fault::None);
+    report_of(&format!("--target {addr} {words}"))
+}
+
+/// The same, of a server that is named in the options, or of a chatd.
+fn report_of(words: &str) -> Value {
     let mut command = Command::new(env!("CARGO_BIN_EXE_load-test"));
-    command.args(["--json", "-", "--target", &addr.to_string()]).args(words.split_whitespace());
+    command.args(["--json", "-"]).args(words.split_whitespace());
     let output = command.output().expect("it starts");
     let told = String::from_utf8_lossy(&output.stderr);
     let report: Value = serde_json::from_slice(&output.stdout).expect(&told);
@@ -72,4 +77,13 @@ fn a_named_load_is_told_as_what_it_stands_for() {
     let told = report["scenario"].as_str().expect("a text").to_owned();
     assert!(told.starts_with("--name flood --clients 20 --rooms 0 --senders 1 "), "{told}");
     assert_eq!(measured(&report), [("flood", 5 * 19), ("pair", 25)]);
+}
+
+#[test]
+fn what_a_chatd_shows_of_the_past_to_those_who_return_is_no_delivery() {
+    let words =
+        "--clients 40 --rooms 2 --senders 4 --rate 100 --churn 36 --warmup 0s --duration 2s";
+    let report = report_of(words);
+    assert!(report["churn"]["returned"].as_u64() > Some(0), "{}", report["churn"]);
+    assert_eq!(report["audit"]["delivered"], report["audit"]["expected"], "{}", report["audit"]);
 }

@@ -61,6 +61,19 @@ fn chatd_in_its_dialects() {
     assert!(measure("rid p2p", 3));
 }
 
+/// What was said while they were away is told to them, and is no delivery.
+#[test]
+fn those_who_return_to_chatd() {
+    let load = "--clients 40 --rooms 2 --senders 10 --rate 40 --churn 20 --warmup 0s --duration 2s";
+    let mut command = Command::new(env!("CARGO_BIN_EXE_load-test"));
+    let output = run(command.args(["--json", "-"]).args(load.split_whitespace()));
+    let said = text(&output.stderr);
+    let report: Value = serde_json::from_slice(&output.stdout).expect(&said);
+    assert!(report["churn"]["returned"].as_u64() > Some(0), "{:#}", report["churn"]);
+    let code = output.status.code();
+    assert!(code == Some(0) || code == Some(VOID), "{code:?} {:#}\n{said}", report["audit"]);
+}
+
 #[test]
 fn the_floor() {
     assert!(measure("floor", 1));

@@ -43,13 +43,18 @@ fn all_that_they_found_is_added_up() {
 
     let lines = &report.broadcast_us;
     assert_eq!((lines.first.count, lines.last.count, lines.spread.count), (200, 200, 200));
-    assert_eq!(lines.median.count, 0, "no one knows who was in the middle");
+    assert_eq!(lines.median.count, 200, "{report}");
+    assert!(lines.first.p50 <= lines.median.p50 && lines.median.p50 <= lines.last.p50, "{report}");
     assert!(lines.first.max <= lines.last.max && lines.spread.max <= lines.last.max, "{report}");
     assert_eq!(lines.last.max, report.latency_us.max, "the last of all is the last of its line");
 
     let of_process = |number: usize| format!("receive-0 of process {number}");
     let names: Vec<_> = report.generator.threads.iter().map(|thread| &thread.name).collect();
     assert!((1..=PROCESSES).all(|number| names.contains(&&of_process(number))), "{names:?}");
+    let names = names.iter().map(|name| name.as_str());
+    let jitter: Vec<_> = names.filter(|name| name.starts_with("jitter")).collect();
+    assert_eq!(jitter, ["jitter of process 1"], "one is enough");
+    assert!(report.generator.jitter_us.count > 0, "{report}");
 }
 
 #[test]

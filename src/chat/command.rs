@@ -89,6 +89,9 @@ struct Verb {
     read: for<'a> fn(&'a str) -> Option<Command<'a>>,
 }
 
+/// How a room that is always there is gone to: by its own name.
+pub(super) const ROOM_FORM: &str = "/ROOM";
+
 /// Takes a topic away, where one would be given.
 pub(super) const NO_TOPIC: &str = "-";
 
@@ -114,7 +117,7 @@ const VERBS: [Verb; 24] = [
     Verb { form: "/away [TEXT]", read: |arguments| Some(Command::Away(arguments)) },
     Verb { form: "/here", read: |arguments| alone(arguments, Command::Here) },
     Verb { form: "/motd", read: |arguments| alone(arguments, Command::Motd) },
-    Verb { form: "/rich on|off", read: rich },
+    Verb { form: "/rich on|off", read: |word| on_or_off(word).map(Command::Rich) },
     Verb { form: "/quit", read: |arguments| alone(arguments, Command::Quit) },
     Verb { form: "/logout", read: |arguments| alone(arguments, Command::Quit) },
 ];
@@ -144,12 +147,12 @@ impl<'a> Command<'a> {
 
 /// How each command is written: a slash, its word, its arguments.
 pub fn command_forms() -> impl Iterator<Item = &'static str> {
-    const { &VERBS }.iter().map(|verb| verb.form)
+    const { &VERBS }.iter().map(|verb| verb.form).chain([ROOM_FORM])
 }
 
-/// How the command `word` is written; its slash may be left out.
+/// How the command `word` is written.
 pub(super) fn form(word: &str) -> Option<&'static str> {
-    verb(word.strip_prefix('/').unwrap_or(word)).map(|verb| verb.form)
+    command_forms().find(|form| is_word_of(form, word))
 }
 
 /// Whether `/word` is a command, whatever the rooms.
@@ -163,7 +166,11 @@ pub(super) fn echo(word: &str) -> &str {
 }
 
 fn verb(word: &str) -> Option<&'static Verb> {
-    const { &VERBS }.iter().find(|verb| split_word(&verb.form[1..]).0.eq_ignore_ascii_case(word))
+    const { &VERBS }.iter().find(|verb| is_word_of(verb.form, word))
+}
+
+fn is_word_of(form: &str, word: &str) -> bool {
+    split_word(&form[1..]).0.eq_ignore_ascii_case(word)
 }
 
 /// The first word, which is empty if `text` begins with a blank, and the rest, trimmed.
@@ -230,14 +237,6 @@ fn who(arguments: &str) -> Option<Command<'_>> {
 fn msg(arguments: &str) -> Option<Command<'_>> {
     let (to, text) = split_word(arguments);
     (!text.is_empty()).then_some(Command::Msg { to, text })
-}
-
-fn rich(arguments: &str) -> Option<Command<'_>> {
-    match arguments {
-        "on" => Some(Command::Rich(true)),
-        "off" => Some(Command::Rich(false)),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -309,7 +308,7 @@ mod tests {
             ("/here now", Usage("/here")),
             ("/motd", Motd),
             ("/rich on", Rich(true)),
-            ("/RICH  off ", Rich(false)),
+            ("/RICH  Off ", Rich(false)),
             ("/rich", Usage("/rich on|off")),
             ("/rich on off", Usage("/rich on|off")),
             ("/quit", Quit),

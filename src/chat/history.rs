@@ -94,8 +94,7 @@ impl History {
     pub(super) fn messages(&self, start: u64) -> impl Iterator<Item = (ConnId, Message<&str>)> {
         self.lines.iter().map(move |line| {
             let Past { author, conn, at, what, text } = line;
-            let minute = (start + at.0 / 1_000_000_000) / 60 % (24 * 60);
-            let minute = u16::try_from(minute).expect("a day is short");
+            let minute = at.minute_of_day(start);
             (*conn, Message::Past { minute, author: author.as_str(), what: *what, text })
         })
     }

@@ -2,10 +2,10 @@
 
 use std::hash::BuildHasher;
 
-use super::command::{self, Command, NO_TOPIC, echo};
+use super::command::{self, Command, NO_TOPIC, ROOM_FORM, echo};
 use super::event::{Action, PeerSet, RoomId, Sink};
 use super::message::{Message, What};
-use super::nick::{Name, is_name, is_reserved};
+use super::nick::{Name, is_name};
 use super::room::LOBBY;
 use super::session::{Away, Seat, SessionId};
 use super::{By, Chat};
@@ -220,12 +220,14 @@ impl<S: BuildHasher> Chat<S> {
         name: &str,
         sink: &mut impl Sink,
     ) -> bool {
-        let Some(nick) = Name::new(name).filter(|_| is_name(name) && !is_reserved(name)) else {
+        let Some(nick) = self.nicknames.read(name) else {
             self.tell(user, Message::BadName { name: echo(name) }, sink);
             return false;
         };
-        if self.sessions.named(name).is_some_and(|holder| holder != user) {
-            let free = self.free_name(name);
+        let name = nick.as_str();
+        let is_taken = self.sessions.named(name).is_some_and(|holder| holder != user);
+        if is_taken || self.sessions.looks_taken(user, nick) {
+            let free = self.free_name(user, name);
             let free = free.as_ref().map(Name::as_str);
             self.tell(user, Message::NameTaken { name, free }, sink);
             return false;
@@ -246,12 +248,15 @@ impl<S: BuildHasher> Chat<S> {
     }
 
     /// A nickname like that one which nobody has: with a number behind it.
-    fn free_name(&self, name: &str) -> Option<Name> {
+    fn free_name(&self, user: SessionId, name: &str) -> Option<Name> {
         (2..NAME_TRIES_MAX + 2).find_map(|number| {
             let number = number.to_string();
-            let start = &name[..name.len().min(NAME_LEN_MAX - number.len())];
-            let free = format!("{start}{number}");
-            Name::new(&free).filter(|_| self.sessions.named(&free).is_none())
+            let start = name.floor_char_boundary(NAME_LEN_MAX - number.len());
+            let free = format!("{}{number}", &name[..start]);
+            let is_free = |nick: &Name| {
+                self.sessions.named(&free).is_none() && !self.sessions.looks_taken(user, *nick)
+            };
+            self.nicknames.read(&free).filter(is_free)
         })
     }
 
@@ -338,15 +343,17 @@ impl<S: BuildHasher> Chat<S> {
         arguments: &str,
         sink: &mut impl Sink,
     ) {
-        match self.rooms.named(word).filter(|room| self.rooms.is_fixed(*room)) {
+        match self.rooms.fixed(word) {
             None => self.tell(user, Message::UnknownCommand { name: echo(word) }, sink),
             Some(room) if arguments.is_empty() => self.go(now, user, room, sink),
-            Some(_) => self.tell(user, Message::Usage { form: "/ROOM" }, sink),
+            Some(_) => self.tell(user, Message::Usage { form: ROOM_FORM }, sink),
         }
     }
 
     fn help_on(&self, user: SessionId, word: &str, sink: &mut impl Sink) {
-        let message = match command::form(word) {
+        let word = word.strip_prefix('/').unwrap_or(word);
+        let room = || self.rooms.fixed(word).map(|_| ROOM_FORM);
+        let message = match command::form(word).or_else(room) {
             Some(form) => Message::HelpOn { form },
             None => Message::UnknownCommand { name: echo(word) },
         };

@@ -14,6 +14,7 @@ mod event;
 mod history;
 mod ignore;
 mod line;
+mod looks;
 mod message;
 mod nick;
 mod refusal;
@@ -28,6 +29,7 @@ use std::net::SocketAddr;
 pub use close_reason::CloseReason;
 pub use command::command_forms;
 pub use event::{Action, ConnId, Event, PeerId, PeerSet, RoomId, Sink, Start};
+pub use looks::Nicknames;
 pub use message::{Message, RichMode, What};
 pub use nick::RESERVED_NAMES;
 pub use refusal::Refusal;
@@ -52,6 +54,8 @@ pub struct Config {
     pub clients_max: usize,
     /// There is a message of the day; those who write lines are told it after the welcome.
     pub motd: bool,
+    /// Which nicknames there may be.
+    pub nicknames: Nicknames,
     /// Lines of each room that are kept for those who join it.
     pub history_lines: usize,
     /// When `Time::default()` was, in seconds since 1970.
@@ -74,6 +78,7 @@ pub struct Chat<S = RandomState> {
     peer_count: usize,
     observers: PeerSet,
     has_motd: bool,
+    nicknames: Nicknames,
     start: u64,
     stale_count: u64,
 }
@@ -83,14 +88,15 @@ impl<S: BuildHasher + Clone> Chat<S> {
     /// users who choose them to collide.
     #[must_use]
     pub fn new(config: Config, hasher: S) -> Self {
-        let Config { peer_count, observers, rooms, clients_max, motd, history_lines, start } =
-            config;
+        let Config { peer_count, observers, rooms, clients_max, .. } = config;
+        let Config { motd, nicknames, history_lines, start, .. } = config;
         Self {
-            sessions: Sessions::new(peer_count, clients_max, hasher.clone()),
+            sessions: Sessions::new(peer_count, clients_max, nicknames, hasher.clone()),
             rooms: Rooms::new(&rooms, history_lines, peer_count, hasher),
             peer_count,
             observers,
             has_motd: motd,
+            nicknames,
             start,
             stale_count: 0,
         }

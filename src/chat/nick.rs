@@ -1,6 +1,7 @@
 //! Names: what may be one, how one is kept, how one is found.
 //!
-//! Users and rooms follow the same rules of form and are told apart without regard to ASCII case.
+//! Users and rooms follow the same rules of form and are told apart without regard to case. Where
+//! other letters than ASCII's are allowed, `looks` has the rules.
 //! A user without a nickname goes by its address, which can never be taken for a nickname: it
 //! contains `:`.
 
@@ -14,9 +15,9 @@ use crate::limits::{NAME_LEN_MAX, SHOWN_NAME_LEN_MAX};
 /// Everybody in the lobby, as an address.
 pub(super) const ALL: &str = "all";
 
-/// Words that nobody may be called, whatever their case: `all` is an address, the others would let
-/// a user pass for the server.
-pub const RESERVED_NAMES: [&str; 4] = [ALL, "chatd", "server", "system"];
+/// Words that nobody may be called, whatever their case: `all` is an address, `you` is the reader
+/// (`[plato -> you]`), the others would let a user pass for the server.
+pub const RESERVED_NAMES: [&str; 5] = [ALL, "chatd", "server", "system", "you"];
 
 /// A nickname or the name of a room.
 pub(super) type Name = Inline<NAME_LEN_MAX>;
@@ -31,7 +32,7 @@ pub(super) struct Inline<const LEN_MAX: usize> {
     bytes: [u8; LEN_MAX],
 }
 
-/// Finds a number by a name, without regard to ASCII case. The names themselves are kept by the
+/// Finds a number by a name, without regard to case. The names themselves are kept by the
 /// owner of the numbers, who hands them in as `name_of`.
 #[derive(Debug)]
 pub(super) struct NameIndex<S> {
@@ -93,7 +94,7 @@ impl<S: BuildHasher> NameIndex<S> {
     /// The number that goes by `name`. Addresses need not be unique (one client port may be
     /// connected to two listeners); then it is any of them.
     pub(super) fn find(&self, name: &str, name_of: impl Fn(u32) -> ShownName) -> Option<u32> {
-        let is_named = |number: &u32| name_of(*number).as_str().eq_ignore_ascii_case(name);
+        let is_named = |number: &u32| folded(name_of(*number).as_str()).eq(folded(name));
         self.numbers.find(hash(&self.hasher, name), is_named).copied()
     }
 
@@ -112,10 +113,15 @@ impl<S: BuildHasher> NameIndex<S> {
 
 fn hash(hasher: &impl BuildHasher, name: &str) -> u64 {
     let mut state = hasher.build_hasher();
-    for byte in name.bytes() {
-        state.write_u8(byte.to_ascii_lowercase());
+    for letter in folded(name) {
+        state.write_u32(letter.into());
     }
     state.finish()
+}
+
+/// Without regard to case.
+fn folded(name: &str) -> impl Iterator<Item = char> {
+    name.chars().flat_map(char::to_lowercase)
 }
 
 #[cfg(test)]

@@ -219,7 +219,7 @@ impl<S: BuildHasher> Rooms<S> {
     }
 
     /// Whether the room stays when it is empty.
-    pub(super) fn is_fixed(&self, id: RoomId) -> bool {
+    fn is_fixed(&self, id: RoomId) -> bool {
         id.0 < self.fixed_count
     }
 
@@ -236,6 +236,11 @@ impl<S: BuildHasher> Rooms<S> {
     /// The room of that name.
     pub(super) fn named(&self, name: &str) -> Option<RoomId> {
         self.by_name.find(name, |number| shown_name(&self.slab, number)).map(RoomId)
+    }
+
+    /// The room of that name, if it stays when it is empty.
+    pub(super) fn fixed(&self, name: &str) -> Option<RoomId> {
+        self.named(name).filter(|room| self.is_fixed(*room))
     }
 
     /// Makes a room; nobody is in it yet, and no room has its name.

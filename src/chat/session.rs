@@ -15,6 +15,7 @@ use std::ops::{Index, IndexMut};
 use slab::Slab;
 
 use super::event::{ConnId, PeerId, RoomId};
+use super::looks::{Looks, Nicknames};
 use super::nick::{Name, NameIndex, ShownName};
 use crate::limits::AWAY_TOLD_MAX;
 
@@ -81,6 +82,8 @@ pub(super) struct Sessions<S> {
     /// empty slot takes no more than the number.
     by_conn: Box<[Vec<Option<NonZeroU32>>]>,
     by_name: NameIndex<S>,
+    /// Where nicknames may look alike.
+    looks: Option<Looks<S>>,
     asides: HashMap<u32, Box<Aside>, S>,
 }
 
@@ -118,11 +121,12 @@ impl Away {
 
 impl<S: BuildHasher + Clone> Sessions<S> {
     /// No sessions, and space for `capacity`. Pages that are never used cost nothing.
-    pub(super) fn new(peer_count: usize, capacity: usize, hasher: S) -> Self {
+    pub(super) fn new(peer_count: usize, capacity: usize, nicknames: Nicknames, hasher: S) -> Self {
         Self {
             slab: Slab::with_capacity(capacity),
             by_conn: (0..peer_count).map(|_| Vec::new()).collect(),
             by_name: NameIndex::with_capacity(capacity, hasher.clone()),
+            looks: (nicknames == Nicknames::Unicode).then(|| Looks::new(hasher.clone())),
             asides: HashMap::with_hasher(hasher),
         }
     }
@@ -202,8 +206,14 @@ impl<S: BuildHasher> Sessions<S> {
         SessionId(number)
     }
 
+    /// Whether a nickname looks like that of somebody else.
+    pub(super) fn looks_taken(&self, id: SessionId, nick: Name) -> bool {
+        self.looks.as_ref().is_some_and(|looks| looks.are_taken(nick.as_str(), id.0))
+    }
+
     /// Forgets a session that is in no room any more.
     pub(super) fn remove(&mut self, id: SessionId) {
+        self.forget_look(id);
         self.by_name.remove(id.0, self[id].name().as_str());
         let session = self.slab.remove(id.0 as usize);
         if session.has_aside {
@@ -214,6 +224,10 @@ impl<S: BuildHasher> Sessions<S> {
 
     /// Gives a session a nickname that nobody else has.
     pub(super) fn rename(&mut self, id: SessionId, nick: Name) {
+        self.forget_look(id);
+        if let Some(looks) = &mut self.looks {
+            looks.insert(nick.as_str(), id.0);
+        }
         self.by_name.remove(id.0, self[id].name().as_str());
         self[id].nick = nick;
         self.by_name.insert(id.0, |number| self.slab[number as usize].name());
@@ -259,6 +273,13 @@ impl<S: BuildHasher> Sessions<S> {
             self.tidy(id);
         }
         was_away
+    }
+
+    fn forget_look(&mut self, id: SessionId) {
+        let nick = self[id].nick;
+        if let Some(looks) = self.looks.as_mut().filter(|_| nick != Name::EMPTY) {
+            looks.remove(nick.as_str());
+        }
     }
 
     /// The rooms the session is in, one for each `index` from 0 on.
@@ -333,6 +354,7 @@ impl<S: BuildHasher> Sessions<S> {
     pub(super) fn assert_empty(&self) {
         assert!(self.slab.is_empty());
         assert_eq!(self.by_name.len(), 0);
+        assert!(self.looks.as_ref().is_none_or(Looks::is_empty));
         assert!(self.asides.is_empty());
         assert!(self.by_conn.iter().flatten().all(Option::is_none));
     }
@@ -359,7 +381,7 @@ mod tests {
 
     fn shown(addr: &str) -> String {
         let addr = addr.parse().expect("the tests give addresses");
-        let mut sessions = Sessions::new(1, 1, std::hash::RandomState::new());
+        let mut sessions = Sessions::new(1, 1, Nicknames::Ascii, std::hash::RandomState::new());
         let conn = ConnId { peer: PeerId(0), index: 0, generation: 0 };
         let id = sessions.insert(conn, addr);
         sessions[id].name().as_str().to_owned()
@@ -373,7 +395,7 @@ mod tests {
 
     #[test]
     fn seats_keep_their_order() {
-        let mut sessions = Sessions::new(1, 1, std::hash::RandomState::new());
+        let mut sessions = Sessions::new(1, 1, Nicknames::Ascii, std::hash::RandomState::new());
         let conn = ConnId { peer: PeerId(0), index: 0, generation: 0 };
         let id = sessions.insert(conn, "127.0.0.1:1".parse().expect("an address"));
         let seat = |room, position| Seat { room: RoomId(room), position };

@@ -232,6 +232,7 @@ pub(super) mod tests {
             rooms: Vec::new(),
             clients_max: 1,
             motd: false,
+            nicknames: chat::Nicknames::Ascii,
             history_lines: 3,
             start: 0,
         };

@@ -225,6 +225,7 @@ impl Peer {
             rooms: config.rooms.clone(),
             clients_max: opened.clients as usize,
             motd: !config.motd.is_empty(),
+            nicknames: config.nicknames,
             history_lines: config.history_lines,
             start: unix_seconds(),
         };

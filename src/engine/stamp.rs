@@ -50,7 +50,7 @@ impl Rendering {
 
 /// Puts the time before each line of `text`. `start` is when time began, in seconds since 1970.
 pub(super) fn stamp(start: u64, now: Time, text: &mut Vec<u8>) {
-    let minute = (start + now.0 / 1_000_000_000) / 60 % (24 * 60);
+    let minute = now.minute_of_day(start);
     let mut time = [0; STAMP_LEN];
     write!(&mut time[..], "{:02}:{:02} ", minute / 60, minute % 60).expect("it is that long");
     let mut begin = 0;

@@ -158,7 +158,7 @@ fn an_id_that_cannot_be_is_refused_with_one_line() {
     let server = Server::start(ALL);
     let mut first = p2p(&server, "plato");
     let rule = "That cannot be an id. An id is 1 to 20 letters, digits, - or _, \
-                and no nickname is all, chatd, server or system\n";
+                and no nickname is all, chatd, server, system or you\n";
     for (id, answer) in [
         ("PLATO", "That id is taken. Choose another\n"),
         ("all", rule),

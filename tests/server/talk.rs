@@ -167,7 +167,7 @@ fn each_command_and_each_error_has_its_reply() {
     let server = Server::start("--room python");
     let [mut plato] = server.lobby(["plato"]);
     let rule = "A name is 1 to 20 letters, digits, - or _, \
-                and no nickname is all, chatd, server or system";
+                and no nickname is all, chatd, server, system or you";
     let told_of_rooms = "/rooms: lists the rooms, with how many are in each and what it is about";
     let slash = "A command follows its slash at once: /help lists them. To say a slash, write two";
     for (typed, reply) in [
@@ -321,4 +321,19 @@ fn lists_name_a_hundred_and_say_how_many_more() {
         assert!(line.starts_with("  127.0.0.1:"), "{line}");
     }
     asker.expect_line("  and 2 more");
+}
+
+#[test]
+fn nicknames_may_be_of_all_scripts_and_none_passes_for_another() {
+    let server = Server::start("--nicknames unicode");
+    let (mut one, mut two) = (server.connect(), server.connect());
+    one.expect_line(format!("Client joined {}", two.name));
+    let address = one.name.clone();
+    one.send("/nick \u{441}\u{43e}\u{440}\n");
+    one.expect_line("You are \u{441}\u{43e}\u{440}");
+    two.expect_line(format!("{address} is now \u{441}\u{43e}\u{440}"));
+    two.send("/nick cop\n");
+    two.expect_line("Somebody else is called cop; cop2 is free");
+    two.send("/msg \u{421}\u{41e}\u{420} hello\n");
+    one.expect_line(format!("[{} -> you] hello", two.name));
 }

@@ -109,6 +109,7 @@ impl World {
             rooms: Vec::new(),
             clients_max: 16,
             motd: false,
+            nicknames: chat::Nicknames::Ascii,
             history_lines: HISTORY_LINES,
             start: 0,
         };

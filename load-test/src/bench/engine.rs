@@ -4,6 +4,7 @@
 
 use super::table::{Figure, Sample};
 use super::{Bench, Preset, Side};
+use crate::options::tell;
 use crate::scenario::Plan;
 use crate::{Failure, Report, Scenario, Session};
 
@@ -20,7 +21,7 @@ impl Bench<'_> {
         server.stop()?;
         let faulty = side != Side::Plain && report.audit.any_fault();
         if faulty {
-            eprintln!("{report}");
+            tell(&report);
         }
         let figures = vec![
             Figure::new("generator CPU per delivery", "us", cpu_s(&report) * 1e6 / deliveries),

@@ -4,7 +4,7 @@ use super::crowd::{CAPACITIES, figure_name};
 use super::table::{Figure, Sample};
 use super::{Bench, BenchArguments, Preset, Side};
 use crate::machine::Others;
-use crate::options::run_id;
+use crate::options::{run_id, tell};
 use crate::server::{Server, Watch, listen_drops};
 use crate::{Failure, Group, Protocol, Report, Scenario, Session};
 use std::path::Path;
@@ -86,7 +86,7 @@ impl Bench<'_> {
         server.stop()?;
         let faulty = report.audit.any_fault();
         if faulty {
-            eprintln!("{report}");
+            tell(&report);
         }
         let busy = report.generator.busy / self.arguments.pin.len().max(1) as f64;
         let notes = (busy > BUSY_MAX)

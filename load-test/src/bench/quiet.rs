@@ -14,6 +14,7 @@
 use super::generator::{Generator, Load};
 use super::table::{Figure, Sample};
 use super::{Bench, Preset, Side};
+use crate::options::tell;
 use crate::server::Watch;
 use crate::{Failure, Report, Scenario, Session};
 use rustix::thread::gettid;
@@ -43,7 +44,7 @@ impl Bench<'_> {
         server.stop()?;
         let faulty = pair.audit.any_fault() || flood.audit.any_fault();
         if faulty {
-            eprintln!("the pair: {pair}\nthe flood: {flood}");
+            tell(&format_args!("the pair: {pair}\nthe flood: {flood}"));
         }
         Ok(Sample { figures: figures(&pair, &flood), faulty, notes })
     }

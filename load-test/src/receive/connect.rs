@@ -2,9 +2,7 @@
 
 use super::{Client, Phase, Ready, Receiver};
 use crate::clock::{duration_ns, now_ns};
-use crate::limits::{
-    CLIENTS_PER_ADDRESS_MAX, CLIENTS_PER_BOUND_ADDRESS_MAX, EVENTS_MAX, LAG_BUFFER, SEND_BUFFER,
-};
+use crate::limits::{CLIENTS_PER_ADDRESS_MAX, EVENTS_MAX, LAG_BUFFER, SEND_BUFFER};
 use crate::scenario::{Conduct, Scenario};
 use crate::send::Outlet;
 use crate::{Failure, failed};
@@ -158,14 +156,14 @@ impl Receiver {
     }
 
     /// The address to connect from. All of 127.0.0.0/8 is local, so on loopback more clients than
-    /// one address has ports for are spread over several, elsewhere in each run: the ports of an
-    /// earlier one may still be in TIME_WAIT.
+    /// one address soon finds ports for are spread over several, elsewhere in each run: the ports
+    /// of an earlier one may still be in TIME_WAIT.
     fn source(&self, client: u32) -> Option<Ipv4Addr> {
         let loopback = self.target.is_ipv4() && self.target.ip().is_loopback();
         let many = loopback && self.plan.client_count > CLIENTS_PER_ADDRESS_MAX;
         let chosen = self.plan.scenario.connect.source;
         let first = chosen.or_else(|| many.then(|| loopback_address(self.plan.scenario.run)))?;
-        let addresses = self.plan.client_count.div_ceil(CLIENTS_PER_BOUND_ADDRESS_MAX);
+        let addresses = self.plan.client_count.div_ceil(CLIENTS_PER_ADDRESS_MAX);
         let offset = if first.is_loopback() { client % addresses } else { 0 };
         Some(Ipv4Addr::from_bits(first.to_bits() + offset))
     }

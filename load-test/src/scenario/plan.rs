@@ -5,6 +5,7 @@ use super::rate::Timetable;
 use super::{Group, Scenario, mix};
 use crate::audit::Expected;
 use crate::limits::{AUDIT_CELLS_MAX, CLIENTS_MAX, LINES_MAX};
+use crate::report::Receivers;
 use crate::{Failure, usage};
 use std::ops::Range;
 
@@ -213,6 +214,20 @@ impl Plan {
     /// How many of them stay in the room and read what comes.
     pub(crate) fn steady_receivers(&self, sender: &Sender) -> u32 {
         self.rooms[sender.room as usize].steady - 1
+    }
+
+    /// The same of all measured lines that have some.
+    pub(crate) fn receivers_of_lines(&self) -> Receivers {
+        let talks = |sender: &&Sender| {
+            let lines = self.groups[sender.group].lines_of(sender.turn);
+            let last = lines.checked_sub(1).and_then(|seq| self.line(sender, seq));
+            last.is_some_and(|line| line.measured)
+        };
+        let talking = self.senders.iter().filter(talks);
+        let receivers = talking.map(|sender| self.steady_receivers(sender));
+        let receivers = receivers.filter(|receivers| *receivers > 0);
+        let least = receivers.clone().min().unwrap_or_default();
+        Receivers { least, most: receivers.max().unwrap_or_default() }
     }
 
     pub(crate) fn conduct(&self, client: u32) -> Conduct {

@@ -5,8 +5,8 @@ use base64::engine::general_purpose::STANDARD;
 use hdrhistogram::Histogram;
 use hdrhistogram::serialization::{Serializer, V2DeflateSerializer};
 use load_test::report::{
-    Broadcast, Generator, Histograms, Machine, Percentiles, Pinning, Report, SCHEMA, Second,
-    ServerReport, Spread, ThreadReport, Verdict,
+    Broadcast, Generator, Histograms, Machine, Percentiles, Pinning, Receivers, Report, SCHEMA,
+    Second, ServerReport, Spread, ThreadReport, Verdict,
 };
 
 use std::time::Duration;
@@ -161,6 +161,7 @@ fn assemble(
         connect_us: percentiles(connect),
         join_us: Percentiles::default(),
         connect_total_s: 0.31,
+        receivers: Receivers { least: 999, most: 999 },
         broadcast_us: Broadcast {
             first: of_lines(first),
             median: of_lines(median),

@@ -100,6 +100,8 @@ mod tests {
         assert_eq!(plato, colour("Plato"));
         let line = paint.arrived("[plato] hi", false);
         assert_eq!(line, format!("\x1b[{plato}m[plato]{RESET} hi{RESET}"));
+        let timed = paint.arrived("12:34 [plato] hi", false);
+        assert_eq!(timed, format!("\x1b[{plato}m12:34 [plato]{RESET} hi{RESET}"));
         assert_eq!(paint.arrived("Client joined plato", false), "Client joined plato");
         let names = ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j"];
         let colours: std::collections::BTreeSet<_> = names.map(colour).into();

@@ -17,8 +17,9 @@ pub(crate) struct Line<'a> {
 }
 
 /// Takes a line apart: `[NAME] text`, `* NAME text`, `[NAME -> you] text`, `[you -> NAME] text`, or
-/// the server's.
+/// the server's; each with the time before it, after `/time on`.
 pub(crate) fn read(line: &str) -> Line<'_> {
+    let line = untimed(line);
     let servers = read_act(line);
     // An IPv6 address has brackets of its own, but no blank behind them.
     let Some(end) = line.find("] ").filter(|_| line.starts_with('[')) else { return servers };
@@ -28,6 +29,13 @@ pub(crate) fn read(line: &str) -> Line<'_> {
         Some(_) => Line { author: Some("you"), text, direct: false },
         None => Line { author: Some(name), text, direct: false },
     }
+}
+
+/// The line without the time: `12:34 `.
+fn untimed(line: &str) -> &str {
+    let pair = |text: &str| text.len() == 2 && text.bytes().all(|byte| byte.is_ascii_digit());
+    let is_time = |word: &str| word.split_once(':').is_some_and(|(h, m)| pair(h) && pair(m));
+    line.split_once(' ').filter(|(word, _)| is_time(word)).map_or(line, |(_, rest)| rest)
 }
 
 /// `* NAME text`, or the server's.
@@ -112,10 +120,11 @@ impl Seen {
 
     /// Learns from a line that arrived.
     pub(crate) fn learn(&mut self, line: &str) {
-        match (self.read)(line).author {
+        let line = (self.read)(line);
+        match line.author {
             Some("you") => {}
             Some(name) => self.add_name(name),
-            None => self.learn_servers(line),
+            None => self.learn_servers(line.text),
         }
     }
 
@@ -147,7 +156,9 @@ impl Seen {
         } else if let Some((old, new)) = line.split_once(" is now ") {
             self.names.remove(old);
             self.add_name(new);
-        } else if let Some(name) = between(line, "hello ", ",you login successed") {
+        } else if let Some(name) =
+            between(line, "hello ", ",you login successed").filter(|name| is_nick(name))
+        {
             self.nick = Some(name.to_owned());
         } else if let Some(name) = between(line, "[", "] entered room.") {
             self.add_name(name);
@@ -265,6 +276,12 @@ mod tests {
             ("[plato]hi", None, "[plato]hi", false),
             ("Client joined plato", None, "Client joined plato", false),
             ("", None, "", false),
+            ("12:34 [plato] hi", Some("plato"), " hi", false),
+            ("12:34 * plato waves", Some("plato"), " waves", false),
+            ("12:34 Client joined plato", None, "Client joined plato", false),
+            ("12:34   11:59 [plato] hi", None, "  11:59 [plato] hi", false),
+            ("12:3x [plato] hi", None, "12:3x [plato] hi", false),
+            ("[plato] 12:34 hi", Some("plato"), " 12:34 hi", false),
         ] {
             assert_eq!(read(line), Line { author, text, direct }, "{line:?}");
         }
@@ -314,6 +331,8 @@ mod tests {
             (&["You are alone in cave"], None, Some("cave")),
             (&["You are in cave with 2 others"], None, Some("cave")),
             (&["You are in cave already"], None, Some("cave")),
+            (&["12:34 You are plato", "12:34 You are alone in cave"], Some("plato"), Some("cave")),
+            (&["You are plato", "hello set the topic: ,you login successed"], Some("plato"), None),
         ] {
             let seen = seen(lines);
             assert_eq!((seen.nick.as_deref(), seen.room.as_deref()), (nick, room), "{lines:?}");

@@ -74,6 +74,8 @@ fn answers_to_the_asker_only() {
     let slash = "A command follows its slash at once: /help lists them. To say a slash, write two";
     let told_of_me = "/me TEXT: tells the others in your room what you do: \
                       /me waves comes out as * plato waves";
+    let told_of_rooms = "/ROOM: with the name of a room that is always there, as in /lobby, takes \
+                         you to it. /join shows its last lines too";
     answers(
         &mut stage,
         &[
@@ -82,7 +84,10 @@ fn answers_to_the_asker_only() {
             ("/help me", &[told_of_me]),
             ("/help /ME", &[told_of_me]),
             ("/help a b", &["Usage: /help [COMMAND]"]),
-            ("/help python", &["Unknown command: python"]),
+            ("/help what", &["Unknown command: what"]),
+            ("/help /Python", &[told_of_rooms]),
+            ("/help lobby", &[told_of_rooms]),
+            ("/help room", &[told_of_rooms]),
             ("/motd", &["There is no message of the day"]),
             ("/foo bar", &["Unknown command: foo"]),
             ("/", &[slash]),
@@ -123,7 +128,7 @@ fn answers_to_the_asker_only() {
 fn what_is_not_a_name() {
     let mut stage = two();
     let rule = "A name is 1 to 20 letters, digits, - or _, \
-                and no nickname is all, chatd, server or system";
+                and no nickname is all, chatd, server, system or you";
     for name in ["a.b", "127.0.0.1:9", "aaaaaaaaaaaaaaaaaaaaa", "é", "ALL", "Server", "system"] {
         stage.says("a", &format!("/nick {name}"));
         stage.hears("a", &[&format!("Not a name: {name}. {rule}")]);
@@ -427,5 +432,36 @@ fn stopping_is_told_to_every_peer() {
     stage.handle(Event::Stop);
     assert_eq!(stage.wire.stops, [PeerSet::first(3)]);
     assert_eq!(stage.chat.deadline(), Time::NEVER);
+    stage.ends();
+}
+
+#[test]
+fn nicknames_of_all_scripts_never_look_alike() {
+    let mut stage = Stage::of_all_scripts();
+    stage.connects("one", "127.0.0.1:1");
+    stage.connects("two", "127.0.0.1:2");
+    stage.forget_the_rest();
+    stage.says("one", "/nick Платон");
+    stage.hears("one", &["You are Платон"]);
+    stage.hears("two", &["127.0.0.1:1 is now Платон"]);
+    stage.says("two", "/nick платон");
+    stage.hears("two", &["Somebody else is called платон; платон2 is free"]);
+    stage.says("two", "/msg ПЛАТОН hi");
+    stage.hears("one", &["[127.0.0.1:2 -> you] hi"]);
+    stage.hears("two", &["[you -> Платон] hi"]);
+    // Latin and Cyrillic letters of one look.
+    stage.says("one", "/nick сор");
+    stage.hears("one", &["You are сор"]);
+    stage.hears("two", &["Платон is now сор"]);
+    stage.says("two", "/nick cop");
+    stage.hears("two", &["Somebody else is called cop; cop2 is free"]);
+    stage.says("one", "/nick cop");
+    stage.hears("one", &["You are cop"]);
+    stage.hears("two", &["сор is now cop"]);
+    stage.says("two", "/nick аӏӏ");
+    assert!(stage.reads("two")[0].starts_with("Not a name: аӏӏ. "));
+    stage.says("two", "/nick платон");
+    stage.hears("two", &["You are платон"]);
+    stage.hears("one", &["127.0.0.1:2 is now платон"]);
     stage.ends();
 }

@@ -102,7 +102,7 @@ fn an_id_is_a_nickname_and_leads_to_the_lobby() {
 #[test]
 fn an_id_that_cannot_be_is_told_so_and_closed() {
     let rule = "That cannot be an id. An id is 1 to 20 letters, digits, - or _, \
-                and no nickname is all, chatd, server or system\n";
+                and no nickname is all, chatd, server, system or you\n";
     let taken = "That id is taken. Choose another\n";
     for (id, answer) in
         [("", rule), ("a b", rule), ("all", rule), ("127.0.0.1:4", rule), ("PLATO", taken)]

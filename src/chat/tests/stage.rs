@@ -4,7 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::hash::RandomState;
 use std::net::SocketAddr;
 
-use crate::chat::{Action, Chat, Config, ConnId, Event, Message, PeerId, PeerSet, RoomId, Sink};
+use crate::chat::{
+    Action, Chat, Config, ConnId, Event, Message, Nicknames, PeerId, PeerSet, RoomId, Sink,
+};
 use crate::dialect::Dialect;
 use crate::time::Time;
 
@@ -142,7 +144,16 @@ impl Stage {
         Self::with_observers(rooms, PeerSet::default())
     }
 
+    /// The letters of all scripts are allowed.
+    pub(super) fn of_all_scripts() -> Self {
+        Self::with(&[], PeerSet::default(), Nicknames::Unicode)
+    }
+
     pub(super) fn with_observers(rooms: &[&str], observers: PeerSet) -> Self {
+        Self::with(rooms, observers, Nicknames::Ascii)
+    }
+
+    fn with(rooms: &[&str], observers: PeerSet, nicknames: Nicknames) -> Self {
         let rooms = rooms.iter().map(|name| (*name).to_owned()).collect();
         let config = Config {
             peer_count: 3,
@@ -150,6 +161,7 @@ impl Stage {
             rooms,
             clients_max: 16,
             motd: false,
+            nicknames,
             history_lines: 3,
             start: 0,
         };

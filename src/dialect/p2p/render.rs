@@ -68,7 +68,7 @@ mod tests {
             (
                 BadName { name },
                 "That cannot be an id. An id is 1 to 20 letters, digits, - or _, \
-                 and no nickname is all, chatd, server or system\n",
+                 and no nickname is all, chatd, server, system or you\n",
             ),
             (LineTooLong, "That line was over 1024 bytes and was not sent\n"),
             (Stopping, "The server is stopping. Goodbye\n"),

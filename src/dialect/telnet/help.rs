@@ -32,7 +32,7 @@ To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 24] = [
+const MORE: [(&str, &str); 25] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -47,6 +47,11 @@ const MORE: [(&str, &str); 24] = [
     ),
     ("/leave", "takes you to the lobby"),
     ("/back", "as /leave"),
+    (
+        "/ROOM",
+        "with the name of a room that is always there, as in /lobby, takes you to it. /join shows \
+         its last lines too",
+    ),
     ("/rooms", "lists the rooms, with how many are in each and what it is about"),
     ("/who", "lists who is in your room, or in the one you name, and who of them is away"),
     ("/online", "as /who"),

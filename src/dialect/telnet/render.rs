@@ -129,7 +129,7 @@ mod tests {
             (
                 BadName { name: "a b" },
                 "Not a name: a b. A name is 1 to 20 letters, digits, - or _, \
-                 and no nickname is all, chatd, server or system",
+                 and no nickname is all, chatd, server, system or you",
             ),
             (NameTaken { name, free: None }, "Somebody else is called plato"),
             (
