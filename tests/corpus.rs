@@ -24,6 +24,11 @@ fn telnet() {
 }
 
 #[test]
+fn rich() {
+    each_input("rich", checks::rich);
+}
+
+#[test]
 fn rid() {
     each_input("rid", checks::rid);
 }

@@ -1,6 +1,8 @@
 //! What must hold for any bytes at all. The fuzz targets call these functions, and
 //! `tests/corpus.rs` calls them with the inputs that were worth keeping.
 
+mod terminal;
+
 use std::hash::RandomState;
 use std::ops::ControlFlow;
 
@@ -36,7 +38,36 @@ pub fn gate(data: &[u8]) {
     // A byte that is no UTF-8 becomes a character of three.
     assert!(clean.len() <= 3 * data.len());
     assert!(is_shown(&clean), "{clean:?}");
+    terminal::show(clean.as_bytes(), false);
     assert_eq!(text::clean(clean.as_bytes(), &mut String::new()), clean);
+}
+
+/// Rich mode: the line that the server edits. What is drawn holds only what the editor means to
+/// send, and no more than the line can be. The first byte says how the rest is cut; between two
+/// pieces a message may come.
+pub fn rich(data: &[u8]) {
+    let Some((&cuts, rest)) = data.split_first() else { return };
+    let mut decoder = Dialect::Telnet.decoder();
+    let mut sent = Vec::new();
+    decoder.set_rich(true, &mut sent);
+    // WILL NAWS, a window, WONT TTYPE; DO ECHO, DO SGA.
+    let width = 20 + cuts % 60;
+    let agreed = [
+        &[255, 251, 31, 255, 250, 31, 0, width, 0, 24, 255, 240, 255, 252, 24][..],
+        &[255, 253, 1, 255, 253, 3],
+    ];
+    agreed.into_iter().for_each(|bytes| draw(&mut decoder, bytes, &mut sent));
+    decoder.draw(&mut sent);
+    assert!(sent.ends_with(b"> "), "it is on: {}", sent.escape_ascii());
+    for (number, piece) in (Cut { rest, seed: cuts.into() }).enumerate() {
+        if number % 3 == 2 {
+            decoder.clear(&mut sent);
+            sent.extend_from_slice(b"[plato] hi\r\n");
+            decoder.draw(&mut sent);
+        }
+        draw(&mut decoder, piece, &mut sent);
+    }
+    terminal::show(&without_telnet(&sent), true);
 }
 
 /// Four people, two of whom speak `telnet`, do what the bytes say. Cut at each 0x01; what follows
@@ -222,6 +253,44 @@ fn check_words(dialect: Dialect, message: &Message<&str>) {
     };
     assert!(words.len() <= len_max, "{dialect} {message:?}");
     let words = str::from_utf8(&words).expect("messages are text");
+    terminal::show(words.as_bytes(), false);
     let lines = words.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line));
     lines.for_each(|line| assert!(is_shown(line), "{dialect} {message:?}: {words:?}"));
+}
+
+fn draw(decoder: &mut Decoder, bytes: &[u8], sent: &mut Vec<u8>) {
+    let mut inputs = 0;
+    let before = sent.len();
+    decoder.decode(bytes, &mut |input| {
+        inputs += 1;
+        match input {
+            Input::Answer(answer) | Input::Rich { answer, .. } => sent.extend_from_slice(answer),
+            Input::Line(line) => assert!(is_line(line), "{line:?}"),
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    });
+    // Each input draws the line at most twice, and moves over it.
+    assert!(sent.len() - before <= (inputs + 1) * (4 * LINE_LEN_MAX + 64), "{}", sent.len());
+}
+
+/// The bytes without the commands of telnet, which a client keeps from its terminal.
+fn without_telnet(bytes: &[u8]) -> Vec<u8> {
+    let mut text = Vec::new();
+    let mut rest = bytes;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = match (byte, after) {
+            (255, [250, ..]) => {
+                let end = after.windows(2).position(|pair| pair == [255, 240]);
+                &after[end.expect("a subnegotiation ends") + 2..]
+            }
+            (255, [251..=254, _, after @ ..]) => after,
+            (255, _) => panic!("a command that is not sent: {}", after.escape_ascii()),
+            _ => {
+                text.push(byte);
+                after
+            }
+        };
+    }
+    text
 }

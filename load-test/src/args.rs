@@ -4,6 +4,7 @@ use crate::children::{self, Orders};
 use crate::options::{check_writable, say, write_json};
 use crate::outputs::{self, Outputs};
 use crate::scenario::{Group, Scenario, ScenarioArguments, list};
+use crate::summary::count;
 use crate::target::TargetArguments;
 use crate::{
     Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, find_max, peers,
@@ -15,6 +16,15 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+const EXAMPLES: &str = "\
+Examples:
+  load-test                                   1,000 people in a room, on a chatd of its own
+  load-test --preset town --html town.html    a load with a name, and a page to send on
+  load-test --target 127.0.0.1:2626 --clients 2000 --rate 20 --json out.json
+  load-test compare before.json after.json    two runs, side by side
+
+More in load-test/README.md.";
+
 /// Measures how long a line takes to everyone in its room, and checks that all get it.
 ///
 /// Lines follow a fixed schedule; latency counts from the instant a line was due, so a late line is
@@ -22,6 +32,7 @@ use std::process::ExitCode;
 /// bottleneck, 99 --slo did not hold.
 #[derive(Debug, Parser)]
 #[command(name = "load-test", version, args_conflicts_with_subcommands = true)]
+#[command(max_term_width = 100, after_help = EXAMPLES)]
 pub struct Arguments {
     #[command(subcommand)]
     command: Option<Command>,
@@ -58,7 +69,7 @@ struct RunArguments {
     #[command(flatten)]
     output: OutputArguments,
     /// Processes that share the clients; otherwise as few as their descriptors allow
-    #[arg(long, value_name = "N", conflicts_with = "barrier")]
+    #[arg(long, value_name = "N", conflicts_with = "barrier", help_heading = "The run")]
     #[arg(value_parser = clap::value_parser!(u32).range(1..))]
     processes: Option<u32>,
     /// Say `ready` on standard output when all are welcome, then wait for a line; leave when
@@ -115,6 +126,8 @@ impl RunArguments {
     fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario.scenario()?;
         scenario.check()?;
+        let clients = scenario.groups.iter().map(|group| u64::from(group.clients));
+        self.target.check(clients.sum())?;
         self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;
@@ -174,7 +187,7 @@ fn describe(scenario: &Scenario, target: SocketAddr) -> String {
             rooms => format!("{rooms} rooms"),
         };
         let named = if scenario.groups.len() > 1 { format!("{name}: ") } else { String::new() };
-        out += &format!("{named}{clients} clients in {place} of {target}; ");
+        out += &format!("{named}{} clients in {place} of {target}; ", count(clients));
         out += &match senders {
             0 => "nobody talks.\n".into(),
             _ => format!("{rate} lines/s of {size} bytes from {senders} of them.\n"),

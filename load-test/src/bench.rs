@@ -35,7 +35,7 @@ pub(crate) struct BenchArguments {
     #[arg(long, value_name = "N")]
     clients: Option<u32>,
     /// Instead of each scenario's own time
-    #[arg(long, value_parser = parse_duration)]
+    #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     duration: Option<Duration>,
     /// The core of the server
     #[arg(long, default_value_t = 0, value_name = "CPU")]

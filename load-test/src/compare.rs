@@ -248,7 +248,8 @@ fn judge(rows: &mut [Row], most: Option<f64>) {
 impl Display for Comparison<'_> {
     fn fmt(&self, out: &mut Formatter<'_>) -> std::fmt::Result {
         for (name, run) in [("A", self.first), ("B", self.second)] {
-            let server = run.machine.server.as_deref().unwrap_or("a server of another kind");
+            let other = || format!("a {} server at {}", run.protocol, run.target);
+            let server = run.machine.server.clone().unwrap_or_else(other);
             let (started_at, seconds) = (&run.started_at, run.duration_s);
             writeln!(out, "{name}  {}  {started_at}, {seconds} s, {server}", run.verdict)?;
         }

@@ -28,7 +28,7 @@ const SCHEMA: &str = "load-test/find-max/1";
 #[derive(Debug, Args)]
 pub(crate) struct FindMaxArguments {
     /// What to raise; the first step is the scenario as it is
-    #[arg(long, value_enum)]
+    #[arg(long, value_enum, value_name = "WHAT")]
     by: By,
     #[arg(long, required = true, value_name = "NAME=MOST,..", value_delimiter = ',')]
     #[arg(value_parser = Slo::parse, help = "What each step has to hold", long_help = HELP)]
@@ -113,8 +113,9 @@ pub(crate) fn execute(arguments: &FindMaxArguments) -> Result<Verdict, Failure> 
         check_writable(path)?;
     }
     let told = |text: String| if json_only { Ok(()) } else { say(&text) };
-    told(Step::head(arguments.by))?;
     let mut search = arguments.search()?;
+    told(format!("load-test {}", arguments.scenario.scenario()?.options()))?;
+    told(Step::head(arguments.by))?;
     let mut steps: Vec<Step> = Vec::new();
     while let Some(number) = search.next() {
         let step = arguments.step(number, steps.is_empty())?;

@@ -25,6 +25,9 @@ pub(crate) const DESCRIPTORS_SPARE: u64 = 64;
 pub(crate) const THREADS_MAX: usize = 64;
 /// Workers of a server it starts: chatd's own bound.
 pub(crate) const WORKERS_MAX: i64 = 62;
+/// Descriptors that a worker of such a server may need besides its clients': generously, since this
+/// is only for an advice.
+pub(crate) const WORKER_DESCRIPTORS_SPARE: u64 = 512;
 /// Lines due at one instant: more, and the last of them wait for the generator.
 pub(crate) const BURST_MAX: u32 = 10_000;
 /// Steps of a rate: more is a curve, which nobody reads out of a report.

@@ -44,7 +44,9 @@ impl Outputs {
 
     /// Refuses files that cannot be written, before there is something to write.
     pub(crate) fn check(&self) -> Result<(), Failure> {
-        [&self.html, &self.hlog].into_iter().flatten().try_for_each(|path| check_writable(path))
+        let files = [&self.html, &self.hlog].into_iter().flatten();
+        files.map(PathBuf::as_path).try_for_each(check_writable)?;
+        self.hgrm.as_deref().map_or(Ok(()), check_folder)
     }
 
     fn is_none(&self) -> bool {
@@ -86,6 +88,13 @@ pub(crate) fn read(path: &Path) -> Result<Report, Failure> {
     }
     serde_json::from_value(value)
         .map_err(|error| usage(format!("{name} is no report of schema {SCHEMA:?}: {error}")))
+}
+
+/// Makes the folder if need be; refuses one in which no file can be written.
+fn check_folder(folder: &Path) -> Result<(), Failure> {
+    let made = std::fs::create_dir_all(folder);
+    made.map_err(|error| usage(format!("{}: {error}", folder.display())))?;
+    check_writable(&folder.join("latency.hgrm"))
 }
 
 fn write_html(path: &Path, report: &Report) -> Result<(), Failure> {

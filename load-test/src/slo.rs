@@ -133,6 +133,7 @@ impl Unit {
 pub(crate) fn shown(name: &str, value: f64) -> String {
     match unit(name) {
         Some(Unit::Time) => time(value),
+        Some(Unit::Bytes) if value >= 1e6 => format!("{:.2} MB", value / 1e6),
         _ if value.fract() == 0.0 => count(value),
         _ => format!("{value:.3}"),
     }

@@ -25,6 +25,9 @@ impl Report {
         let clients = count(self.clients);
         let measured = count(self.measured);
         let what = match verdict {
+            Verdict::Pass if audit.expected + self.measured == 0 => {
+                format!("{clients} clients, nothing to deliver")
+            }
             Verdict::Pass => format!("{clients} clients, {measured} deliveries, none lost"),
             Verdict::Slo => format!("{clients} clients, {measured} deliveries: not as asked"),
             Verdict::Void => "the generator was the bottleneck, not the server".into(),
@@ -49,6 +52,11 @@ impl Report {
         if latency.count > 0 {
             figures.push(format!("p50 {}", time(latency.p50)));
             figures.push(format!("p99 {}", time(latency.p99)));
+        } else if self.connect_us.count > 0 {
+            figures.push(format!("all connected after {:.2} s", self.connect_total_s));
+            figures.push(format!("connect p99 {}", time(self.connect_us.p99)));
+            let client = self.server.map(|server| server.rss_bytes_per_connection);
+            figures.extend(client.map(|bytes| format!("server {bytes:.0} B a client")));
         }
         if last.count > 0 {
             let Receivers { least, most } = self.receivers;
@@ -62,13 +70,13 @@ impl Report {
 
     fn latencies(&self, out: &mut Formatter<'_>) -> Result {
         let heads = ["p50", "p90", "p99", "p99.9", "max"];
-        line(out, "", &heads.map(String::from))?;
-        row(out, "latency, due to read", &self.latency_us)?;
-        row(out, "uncorrected, write to read", &self.latency_uncorrected_us)?;
-        if self.groups.len() > 1 {
-            for group in &self.groups {
-                row(out, &format!("latency of {}", group.name), &group.latency_us)?;
-            }
+        let mut rows = vec![(String::new(), heads.map(String::from))];
+        rows.extend(row("latency, due to read", &self.latency_us));
+        rows.extend(row("uncorrected, write to read", &self.latency_uncorrected_us));
+        let heard: Vec<_> = self.groups.iter().filter(|group| group.measured > 0).collect();
+        if heard.len() > 1 {
+            let of = |name: &str| format!("latency of {name}");
+            rows.extend(heard.iter().filter_map(|group| row(&of(&group.name), &group.latency_us)));
         }
         for (name, spread) in [
             ("first receiver of a line", &self.broadcast_us.first),
@@ -79,13 +87,18 @@ impl Report {
             let Spread { p50, p99, max, count } = *spread;
             if count > 0 {
                 let none = String::new;
-                line(out, name, &[time(p50), none(), time(p99), none(), time(max)])?;
+                rows.push((name.into(), [time(p50), none(), time(p99), none(), time(max)]));
             }
         }
-        row(out, "connect, to welcome", &self.connect_us)?;
-        row(out, "join, to answer", &self.join_us)?;
-        row(out, "schedule lag, due to write", &self.schedule_lag_us)?;
-        row(out, "wake-up of an idle thread", &self.generator.jitter_us)
+        rows.extend(row("connect, to welcome", &self.connect_us));
+        rows.extend(row("join, to answer", &self.join_us));
+        rows.extend(row("schedule lag, due to write", &self.schedule_lag_us));
+        rows.extend(row("wake-up of an idle thread", &self.generator.jitter_us));
+        let width = rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
+        rows.iter().try_for_each(|(name, cells)| {
+            let cells: String = cells.iter().map(|cell| format!("{cell:>11}")).collect();
+            writeln!(out, "{}", format!("{name:<width$} {cells}").trim_end())
+        })
     }
 
     fn used(&self, out: &mut Formatter<'_>) -> Result {
@@ -169,17 +182,9 @@ fn slo_row(out: &mut Formatter<'_>, row: &SloRow) -> Result {
 }
 
 /// Nothing if nothing was measured.
-fn row(out: &mut Formatter<'_>, name: &str, percentiles: &Percentiles) -> Result {
+fn row(name: &str, percentiles: &Percentiles) -> Option<(String, [String; 5])> {
     let Percentiles { p50, p90, p99, p999, max, count } = *percentiles;
-    if count == 0 {
-        return Ok(());
-    }
-    line(out, name, &[p50, p90, p99, p999, max].map(time))
-}
-
-fn line(out: &mut Formatter<'_>, name: &str, cells: &[String; 5]) -> Result {
-    let cells: Vec<_> = cells.iter().map(|cell| format!("{cell:>11}")).collect();
-    writeln!(out, "{}", format!("{name:<27}{}", cells.concat()).trim_end())
+    (count > 0).then(|| (name.into(), [p50, p90, p99, p999, max].map(time)))
 }
 
 /// With three significant digits, in the unit that suits it.
@@ -214,7 +219,7 @@ pub(crate) fn count(number: impl Display) -> String {
 mod tests {
     use super::*;
     use crate::audit::Totals;
-    use crate::report::{Broadcast, ClosedReason, FaultRow, Second};
+    use crate::report::{Broadcast, ClosedReason, FaultRow, GroupReport, Second};
     use crate::slo::Slo;
 
     #[test]
@@ -233,6 +238,42 @@ mod tests {
         for (number, text) in [(0, "0"), (999, "999"), (1000, "1,000"), (1_234_567, "1,234,567")] {
             assert_eq!(count(number), text);
         }
+    }
+
+    #[test]
+    fn columns_stand_under_each_other_and_only_what_was_heard_has_a_row() {
+        let latency_us = Percentiles { p50: 8460.0, count: 1, ..Percentiles::default() };
+        let group = |name: &str, measured| GroupReport {
+            name: name.into(),
+            measured,
+            latency_us: Percentiles { count: measured, ..latency_us },
+            broadcast_us: Broadcast::default(),
+        };
+        let mut report = Report {
+            latency_us,
+            groups: vec![group("all", 1), group("all, slow readers", 0)],
+            ..Report::default()
+        };
+        assert!(!report.to_string().contains("latency of"), "{report}");
+        report.groups[1] = group("all, slow readers", 1);
+        let text = report.to_string();
+        let ends: Vec<_> = text.lines().filter_map(|line| line.find("8.46 ms")).skip(1).collect();
+        assert!(ends.len() == 3 && ends.iter().all(|end| *end == ends[0]), "{text}");
+    }
+
+    #[test]
+    fn a_silent_crowd_is_told_by_how_it_came() {
+        let mut report = Report {
+            clients: 10_000,
+            connect_us: Percentiles { p99: 102_000.0, count: 10_000, ..Percentiles::default() },
+            connect_total_s: 1.713,
+            ..Report::default()
+        };
+        report.hold(&[]);
+        let text = report.to_string();
+        let head = "PASS  10,000 clients, nothing to deliver\n  \
+                    all connected after 1.71 s    connect p99 102 ms\n";
+        assert!(text.starts_with(head), "{text}");
     }
 
     #[test]
@@ -277,7 +318,7 @@ mod tests {
             [
                 "held p99 15.2 ms at most 50.0 ms",
                 "BROKEN last_p99 16.7 ms at most 10.0 ms",
-                "BROKEN rss_bytes not measured at most 1,000,000"
+                "BROKEN rss_bytes not measured at most 1.00 MB"
             ]
         );
 

@@ -1,10 +1,11 @@
 //! The server that a command drives: one that runs already, or one that is started for it.
 
-use crate::limits::WORKERS_MAX;
+use crate::limits::{WORKER_DESCRIPTORS_SPARE, WORKERS_MAX};
 use crate::protocol::Protocol;
 use crate::server::{Server, Watch, locate, pin, version};
 use crate::{Failure, usage};
 use clap::Args;
+use rustix::process::{Resource, getrlimit};
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
@@ -55,6 +56,22 @@ impl TargetArguments {
         };
         pin(&self.pin)?;
         Ok(target)
+    }
+
+    /// Refuses more clients than a chatd that is to be started can have descriptors for.
+    pub(crate) fn check(&self, clients: u64) -> Result<(), Failure> {
+        let each = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let (workers, most) = (self.workers, each.saturating_mul(self.workers.into()));
+        if self.target.is_some() || clients <= most {
+            return Ok(());
+        }
+        let needed = clients.div_ceil(each.saturating_sub(WORKER_DESCRIPTORS_SPARE).max(1));
+        let possible = i64::try_from(needed).is_ok_and(|needed| needed <= WORKERS_MAX);
+        let more = if possible { format!("--workers {needed}, ") } else { String::new() };
+        Err(usage(format!(
+            "{clients} clients, and a chatd with --workers {workers} has descriptors for fewer \
+             than {most}: {more}a higher limit (ulimit -n), or fewer --clients"
+        )))
     }
 
     fn start(&self, protocol: Protocol) -> Result<Target, Failure> {

@@ -123,6 +123,7 @@ fn impossible_servers_and_outputs_are_refused() {
         ("--target 127.0.0.1:1 --pin 0,1000", 2, "there is no core 1000"),
         ("--json /nowhere/x.json", 2, "/nowhere/x.json: No such file"),
         ("--html /nowhere/x.html", 2, "/nowhere/x.html: No such file"),
+        ("--hgrm /proc/x", 2, "/proc/x: No such file"),
         ("--json /", 2, "/: Is a directory"),
         ("--slo p99=5", 2, "p99 is a time"),
         ("frobnicate", 2, "frobnicate"),
@@ -192,12 +193,18 @@ fn a_target_that_lets_nobody_in_is_told() {
 
 #[test]
 fn too_few_descriptors_are_told() {
-    let mut command = Command::new("sh");
-    command.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\"", PROGRAM]);
-    command.args(["--clients", "2000", "--target", &nobody().to_string()]);
-    let (exit, told) = run(&mut command);
-    assert_eq!(exit, 2, "{told}");
-    assert!(told.contains("ulimit -n"), "{told}");
+    let target = nobody().to_string();
+    for (words, expected) in [
+        (&["--target", &target][..], "2000 clients would take 125 processes"),
+        (&[], "has descriptors for fewer than 80: a higher limit"),
+        (&["--workers", "5"], "has descriptors for fewer than 400: a higher limit"),
+    ] {
+        let mut command = Command::new("sh");
+        command.args(["-c", "ulimit -n 80; exec \"$0\" \"$@\"", PROGRAM, "--clients", "2000"]);
+        let (exit, told) = run(command.args(words));
+        assert_eq!(exit, 2, "{told}");
+        assert!(told.contains(expected) && told.contains("ulimit -n"), "{told}");
+    }
 }
 
 fn pid_file(port: u16) -> PathBuf {

@@ -287,6 +287,32 @@ fn a_report_without_anything_has_a_page() {
 }
 
 #[test]
+fn a_crowd_that_says_nothing_has_no_empty_charts() {
+    let mut report = sample::report(&Recipe { per_second: 0, ..Recipe::default() });
+    report.latency_us.count = 0;
+    for second in &mut report.timeline {
+        (second.deliveries, second.latency_us.count) = (0, 0);
+        second.heat.clear();
+    }
+    let page = load_test::html::page(&report);
+    assert!(page.contains("All connected after") && page.contains("Memory a client"));
+    assert!(page.contains("CPU, of one core"), "what the server used is drawn");
+    for absent in ["Last receiver, p99", "share of deliveries", "Deliveries a second", "\"heat\""] {
+        assert!(!page.contains(absent), "{absent}");
+    }
+}
+
+#[test]
+fn options_break_between_them() {
+    let mut report = sample::report(&Recipe::default());
+    report.command = "load-test --clients 10 --group 'name=a,clients=2'".into();
+    let page = load_test::html::page(&report);
+    let options = ["load-test", "--clients 10", "--group 'name=a,clients=2'"];
+    let spans = options.map(|option| format!("<span class=\"option\">{option}</span>"));
+    assert!(page.contains(&spans.join(" ")), "the text is the command's, for who copies it");
+}
+
+#[test]
 fn histograms_and_numbers_from_anywhere_do_no_harm() {
     let mut report = sample::report(&Recipe { seconds: 3, ..Recipe::default() });
     report.histograms.latency = Some("AAAA".into());

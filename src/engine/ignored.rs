@@ -47,6 +47,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if !self.conn(key).is_some_and(Conn::is_open) {
             return;
         }
+        self.clear_line(key);
         self.tell_skipped(key);
         for index in self.subscriptions_of(key) {
             self.take_privately(key, index);

@@ -13,7 +13,9 @@ use super::ignored::Skips;
 use super::token::Key;
 use crate::chat::CloseReason;
 use crate::dialect::Dialect;
-use crate::limits::{FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX};
+use crate::limits::{
+    CHUNK_LEN, FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
+};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -74,6 +76,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if std::mem::replace(&mut conn.stamped, on) == on {
             return;
         }
+        self.clear_line(key);
         self.tell_skipped(key);
         for index in self.subscriptions_of(key) {
             self.take_privately(key, index);
@@ -109,8 +112,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Appends lines that came earlier to the connection's own feed: that its socket is full does
     /// not make them its fault.
     fn move_privately(&mut self, key: Key, bytes: &[u8]) {
-        self.clear_line(key);
-        for piece in bytes.chunks(crate::limits::CHUNK_LEN as usize) {
+        for piece in bytes.chunks(CHUNK_LEN as usize) {
             let Some(private) = self.private(key) else { return };
             let Self { privates, pool, ring, now, .. } = self;
             let private = &mut privates[private as usize];

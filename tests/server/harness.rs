@@ -346,6 +346,22 @@ impl Client {
         self.ahead.drain(..expected.len());
     }
 
+    /// Reads whatever comes, up to and with these bytes.
+    #[track_caller]
+    pub(crate) fn expect_to(&mut self, expected: impl AsRef<[u8]>) {
+        let expected = expected.as_ref();
+        loop {
+            let place = self.ahead.windows(expected.len()).position(|bytes| bytes == expected);
+            if let Some(place) = place {
+                self.ahead.drain(..place + expected.len());
+                return;
+            }
+            if let Err(end) = self.read_more() {
+                self.fail(format!("... {}", expected.escape_ascii()), &end);
+            }
+        }
+    }
+
     /// Reads exactly this line.
     #[track_caller]
     pub(crate) fn expect_line(&mut self, line: impl Display) {

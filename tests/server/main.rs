@@ -28,6 +28,8 @@ mod dialects;
 mod limits;
 /// One test for each bug that was found, named by what went wrong.
 mod regression;
+/// How often a line is rendered.
+mod renderings;
 /// Rich mode: the line being typed, under what arrives.
 mod rich;
 /// Rooms, names, commands and their words.

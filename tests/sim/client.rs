@@ -1,5 +1,6 @@
 //! The fake clients: what they type, how they read, how they go.
 
+use chatd::dialect::Dialect;
 use chatd::engine::SlowPolicy;
 use std::collections::VecDeque;
 use std::net::SocketAddr;
@@ -13,10 +14,14 @@ use crate::rng::Rng;
 
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
 /// How many kinds of lines there are to draw from.
-pub(crate) const WORDS: usize = 60;
+pub(crate) const WORDS: usize = 67;
+/// How many there were while all clients spoke telnet.
+pub(crate) const TELNET_WORDS: usize = 54;
 /// How many there were at first: seeds kept from then replay with as many.
 pub(crate) const FIRST_WORDS: usize = 40;
 const ROOMS: [&str; 4] = ["lobby", "stoa", "agora", "garden"];
+/// Rooms that frames can be for.
+const NUMBERS: [&str; 3] = ["111", "112", "7"];
 
 /// How a client takes what it is sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +40,11 @@ pub(crate) enum Reading {
 pub(crate) struct Client {
     pub(crate) person: PersonId,
     pub(crate) socket: SocketId,
+    dialect: Dialect,
+    /// It wrote its id; of `p2p`.
+    introduced: bool,
+    /// It waits for the answer before it writes more: its id has no line end.
+    waits: bool,
     /// What becomes of slow readers where it connected.
     pub(crate) policy: SlowPolicy,
     pub(crate) reading: Reading,
@@ -55,10 +65,18 @@ pub(crate) struct Client {
 }
 
 impl Client {
-    pub(crate) fn new(person: PersonId, socket: SocketId, policy: SlowPolicy) -> Self {
+    pub(crate) fn new(
+        person: PersonId,
+        socket: SocketId,
+        dialect: Dialect,
+        policy: SlowPolicy,
+    ) -> Self {
         Self {
             person,
             socket,
+            dialect,
+            introduced: false,
+            waits: false,
             policy,
             reading: Reading::Promptly,
             always_prompt: true,
@@ -95,9 +113,17 @@ impl Client {
         if rng.chance(options.slow_readers / 20) {
             self.change_reading(rng);
         }
-        if self.typed.len() < 8_000 {
+        if self.dialect == Dialect::P2p && !self.introduced {
+            return self.introduce(oracle, net, rng);
+        }
+        self.waits &= !oracle.was_welcomed(self.person);
+        if self.typed.len() < 8_000 && !self.waits {
             for _ in 0..=rng.below(4) * rng.below(2) {
-                self.type_line(options, oracle, rng);
+                match self.dialect {
+                    Dialect::Telnet => self.type_line(options, oracle, rng),
+                    Dialect::Rid => self.type_frame(options, oracle, rng),
+                    Dialect::P2p => self.type_address(options, oracle, rng),
+                }
             }
         }
         let len = match rng.below(4) {
@@ -140,7 +166,7 @@ impl Client {
         if self.left || self.finished {
             return;
         }
-        if rng.chance(400) {
+        if self.dialect == Dialect::Telnet && rng.chance(400) {
             self.enter(Said::Quit, b"/quit".to_vec(), oracle, rng);
             self.flush(net);
         } else if rng.chance(600) {
@@ -259,14 +285,28 @@ impl Client {
             53 => (Said::Time(false), "/time off".to_owned()),
             50 => (Said::HelpOn("/me TEXT"), "/help me".to_owned()),
             54..=56 => {
-                let name = (*rng.pick(&NICKS)).to_owned();
+                let room = (*rng.pick(&NUMBERS)).to_owned();
+                (Said::Join(room.clone()), format!("/join {room}"))
+            }
+            57 => {
+                let name = format!("p{}", rng.below(20));
+                (Said::Nick(name.clone()), format!("/nick {name}"))
+            }
+            58..=60 => {
+                let to = someone(rng);
+                let text = format!("d{id}.{sequence}");
+                let line = format!("/msg {to} {text}");
+                (Said::Msg { to, text }, line)
+            }
+            61..=63 => {
+                let name = someone(rng);
                 (Said::Ignore { name: name.clone(), on: true }, format!("/ignore {name}"))
             }
-            57 | 58 => {
-                let name = (*rng.pick(&NICKS)).to_owned();
+            64 | 65 => {
+                let name = someone(rng);
                 (Said::Ignore { name: name.clone(), on: false }, format!("/unignore {name}"))
             }
-            59 => (Said::Ignored, "/ignore".to_owned()),
+            66 => (Said::Ignored, "/ignore".to_owned()),
             15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
             16 if rng.chance(50) && self.rich.is_none() => {
                 self.is_foul = true;
@@ -281,6 +321,86 @@ impl Client {
             }
         };
         self.enter(said, bytes.into_bytes(), oracle, rng);
+    }
+
+    fn type_frame(&mut self, options: &Options, oracle: &mut Oracle, rng: &mut Rng) {
+        let (id, sequence) = (self.person, self.sequence);
+        self.sequence += 1;
+        let said = match rng.below(20) {
+            0 | 1 => {
+                let junk =
+                    ["hello", "<RID:>", "<RID:12", "</RID:111>", "<rid:1>x</rid:1>", "\u{1b}"];
+                self.typed.extend(rng.pick(&junk).bytes());
+                self.typed.push_back(b'\n');
+                Said::Invalid
+            }
+            2 => {
+                let text = if rng.chance(500) { "x".repeat(5_000) } else { "x\n".repeat(70) };
+                self.typed.extend(format!("<RID:111>{text}</RID:111>").bytes());
+                Said::TooLong
+            }
+            _ => {
+                let room = (*rng.pick(&NUMBERS)).to_owned();
+                // No text begins with the whole of another.
+                let ends = ["", "", "", "\n", "\r\n", "\nmore", "\n\n<RID:7>\r", "</RID:9>", ">\n"];
+                let mut text = format!("m{id}.{sequence}.{}", rng.pick(&ends));
+                if rng.chance(options.long_lines) {
+                    text += &"y".repeat(rng.below(900));
+                }
+                self.typed.extend(format!("<RID:{room}>{text}</RID:{room}>").bytes());
+                let between: [&[u8]; 3] = [b"", b"\n", b"\r\n"];
+                self.typed.extend(*rng.pick(&between));
+                let text = text.replace("\r\n", "\n").replace('\r', "\n");
+                Said::Frame { room, text }
+            }
+        };
+        oracle.wrote(self.person, said);
+    }
+
+    /// Writes its id, in one read of the server.
+    fn introduce(&mut self, oracle: &mut Oracle, net: &mut Net, rng: &mut Rng) {
+        self.introduced = true;
+        let bad = ["all", "two words", "", "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"];
+        let id = format!("p{}", self.person);
+        let id = if rng.chance(100) { (*rng.pick(&bad)).to_owned() } else { id };
+        let end = if id.is_empty() { "\n" } else { *rng.pick(&["", "\n", "\r\n", " \n"]) };
+        self.waits = end.is_empty();
+        net.sockets[self.socket].write_segment(format!("{id}{end}").as_bytes());
+        oracle.wrote(self.person, Said::Id(id));
+    }
+
+    fn type_address(&mut self, options: &Options, oracle: &mut Oracle, rng: &mut Rng) {
+        if self.is_foul {
+            return;
+        }
+        let (id, sequence) = (self.person, self.sequence);
+        self.sequence += 1;
+        let (said, line) = match rng.below(20) {
+            0 | 1 => (Said::Invalid, (*rng.pick(&["hello", "|", "all|hi", " "])).to_owned()),
+            2 => (Said::TooLong, format!("all||{}", "x".repeat(rng.below(2_000) + 1_025))),
+            3 => (Said::Empty, String::new()),
+            4 if rng.chance(50) => {
+                self.is_foul = true;
+                return self.typed.extend([b'e'; 5_000]);
+            }
+            5..=10 => {
+                let (to, text) = (someone(rng), format!("d{id}.{sequence}"));
+                let line = format!("{to}||{text}");
+                (Said::Msg { to, text }, line)
+            }
+            _ => {
+                let mut text = format!("m{id}.{sequence}");
+                if rng.chance(options.long_lines) {
+                    text += &format!(" || {}", "y".repeat(rng.below(900)));
+                }
+                let line = format!("{}||{text}", rng.pick(&["all", "all", "ALL", " all "]));
+                (Said::All(text), line)
+            }
+        };
+        self.typed.extend(line.bytes());
+        let ends: [&[u8]; 2] = [b"\n", b"\r\n"];
+        self.typed.extend(*rng.pick(&ends));
+        oracle.wrote(self.person, said);
     }
 
     /// Types a line and its end, perhaps with telnet commands in it.
@@ -307,6 +427,15 @@ impl Client {
         let ends: [&[u8]; 4] = [b"\n", b"\r\n", b"\r\0", b"\n"];
         self.typed.extend(*rng.pick(&ends));
         oracle.wrote(self.person, said);
+    }
+}
+
+/// A name that somebody may have: a nickname, an id, an address.
+fn someone(rng: &mut Rng) -> String {
+    match rng.below(3) {
+        0 => (*rng.pick(&["plato", "zeno", "hypatia", "x"])).to_owned(),
+        1 => format!("p{}", rng.below(20)),
+        _ => address(rng.below(20)).to_string(),
     }
 }
 

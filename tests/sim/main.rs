@@ -14,9 +14,11 @@ mod net;
 mod options;
 mod oracle;
 mod person;
+mod program;
 mod rich;
 mod ring;
 mod rng;
+mod words;
 mod world;
 
 use client::{FIRST_WORDS, WORDS};

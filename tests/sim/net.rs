@@ -28,6 +28,8 @@ pub(crate) struct Socket {
     /// How much of what the server sent may wait for the client.
     capacity: usize,
     to_server: VecDeque<u8>,
+    /// How many of these came as one segment and are received as such.
+    segment_len: usize,
     to_client: VecDeque<u8>,
     /// The client sends no more.
     finished: bool,
@@ -81,6 +83,7 @@ impl Socket {
             addr,
             capacity: usize::try_from(capacity).expect("a small buffer"),
             to_server: VecDeque::new(),
+            segment_len: 0,
             to_client: VecDeque::new(),
             finished: false,
             gone: false,
@@ -97,6 +100,12 @@ impl Socket {
         if !self.dead && self.ending.is_none() && !self.finished {
             self.to_server.extend(bytes);
         }
+    }
+
+    /// Writes first of all, so that one receive takes it whole.
+    pub(crate) fn write_segment(&mut self, bytes: &[u8]) {
+        self.write(bytes.iter().copied());
+        self.segment_len = self.to_server.len();
     }
 
     /// Takes up to `len` bytes.
@@ -125,6 +134,7 @@ impl Socket {
             self.dead = true;
             self.error = Some(errno);
             self.to_server.clear();
+            self.segment_len = 0;
             self.to_client.clear();
         }
     }
@@ -150,7 +160,13 @@ impl Socket {
         self.error.take()
     }
 
+    /// What a receive takes at least.
+    pub(crate) fn segment_len(&self) -> usize {
+        self.segment_len
+    }
+
     pub(crate) fn take_input(&mut self, len: usize) -> impl Iterator<Item = u8> {
+        self.segment_len = 0;
         self.to_server.drain(..len)
     }
 
@@ -187,6 +203,7 @@ impl Socket {
             self.to_client.clear();
         }
         self.to_server.clear();
+        self.segment_len = 0;
     }
 }
 

@@ -3,9 +3,10 @@
 
 use std::time::Duration;
 
+use chatd::dialect::Dialect;
 use chatd::engine::SlowPolicy;
 
-use crate::client::FIRST_WORDS;
+use crate::client::{FIRST_WORDS, TELNET_WORDS};
 use crate::ring::errnos::{self, Errnos};
 use crate::rng::Rng;
 
@@ -17,8 +18,8 @@ pub(crate) struct Options {
     /// How often one of them comes, in one step.
     pub(crate) arrivals: u64,
     pub(crate) step_count: u64,
-    /// The policy of each listener.
-    pub(crate) policies: Vec<SlowPolicy>,
+    /// What is spoken at each listener, and its policy.
+    pub(crate) listeners: Vec<(Dialect, SlowPolicy)>,
     /// Connections a worker holds.
     pub(crate) clients_max: u32,
     /// Connections all workers hold.
@@ -96,7 +97,7 @@ impl Options {
             client_count: if crowd { rng.below(20) + 40 } else { rng.below(18) + 3 },
             arrivals: if crowd { 500 } else { 100 },
             step_count: rng.between(150, 600),
-            policies,
+            listeners: policies.iter().map(|policy| (Dialect::Telnet, *policy)).collect(),
             clients_max: if full { 3 } else { 64 },
             seats: if rng.chance(100) { 4 } else { 1_000 },
             trusted: rng.chance(850),
@@ -118,7 +119,29 @@ impl Options {
         if words > FIRST_WORDS && rng.clone().fork().chance(500) {
             options.ring.widen(&mut rng.clone().fork());
         }
+        if words > TELNET_WORDS {
+            options.mix_dialects(&policies, &mut rng.clone().fork().fork());
+        }
         options
+    }
+
+    /// Listeners of other dialects. Drawn apart, as what is drawn in `widen`.
+    fn mix_dialects(&mut self, policies: &[SlowPolicy], rng: &mut Rng) {
+        let mixes: [&[Dialect]; 5] = [
+            &Dialect::ALL,
+            &Dialect::ALL,
+            &[Dialect::Telnet],
+            &[Dialect::Telnet, Dialect::Rid],
+            &[Dialect::Telnet, Dialect::P2p],
+        ];
+        let mix = *rng.pick(&mixes);
+        if self.ring.send_short == 1_000 {
+            // No send goes out whole: who is spoken to all the time would be behind all the time,
+            // and rightly slow, if the turns were slow too.
+            self.time_step_us = self.time_step_us.min(5_000);
+        }
+        let each = |policy: &SlowPolicy| mix.iter().map(|dialect| (*dialect, *policy)).collect();
+        self.listeners = policies.iter().flat_map(|policy| -> Vec<_> { each(policy) }).collect();
     }
 
     /// Whether a reader who takes all there is at once can never fall behind: sockets are full only

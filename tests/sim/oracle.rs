@@ -20,13 +20,14 @@
 
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
-use std::rc::Rc;
 
 use chatd::chat::{Action, ConnId, Message, RoomId};
+use chatd::dialect::Dialect;
 
 use crate::person::{
-    Bytes, HISTORY_LINES, LOBBY_NAME, Person, Rest, Said, Visit, ignoring, render,
+    Bytes, HISTORY_LINES, LOBBY_NAME, Person, Rest, Said, Visit, ignoring, render, skipped,
 };
+use crate::words;
 
 /// A client, by its place in `Oracle::people`.
 pub(crate) type PersonId = usize;
@@ -37,6 +38,8 @@ const LOBBY: RoomId = RoomId(0);
 pub(crate) struct Oracle {
     people: Vec<Person>,
     by_addr: HashMap<String, PersonId>,
+    /// Who wants to go by an id: no two want the same.
+    by_id: HashMap<String, PersonId>,
     by_conn: HashMap<ConnId, PersonId>,
     /// Who goes by a name, by the observer's order.
     by_name: HashMap<String, PersonId>,
@@ -48,7 +51,7 @@ pub(crate) struct Oracle {
     /// Direct messages that were acknowledged: to whom, and the text.
     acknowledged: Vec<(String, String)>,
     /// Who ignored whom at some time.
-    ever_ignored: BTreeSet<(PersonId, PersonId)>,
+    ever_ignored: BTreeSet<(PersonId, ConnId)>,
     /// Direct messages that were refused: whose, and by whom.
     refused: Vec<(PersonId, String)>,
 }
@@ -63,18 +66,21 @@ struct Room {
 }
 
 impl Oracle {
-    pub(crate) fn add(&mut self, addr: SocketAddr) -> PersonId {
+    pub(crate) fn add(&mut self, dialect: Dialect, addr: SocketAddr) -> PersonId {
         let id = self.people.len();
         let name = addr.to_string();
         self.by_addr.insert(name.clone(), id);
         self.ever_named.entry(name.clone()).or_default().insert(id);
-        self.people.push(Person::new(name));
+        self.people.push(Person::new(dialect, name));
         id
     }
 
     // What clients write.
 
     pub(crate) fn wrote(&mut self, person: PersonId, said: Said) {
+        if let Said::Id(id) = &said {
+            self.by_id.insert(id.clone(), person);
+        }
         self.people[person].script.push(said);
     }
 
@@ -103,7 +109,7 @@ impl Oracle {
                 let ignored = &mut self.people[ignorer].ignored;
                 let changed = if *on { ignored.insert(*other) } else { ignored.remove(other) };
                 assert!(changed, "ignored twice, or never");
-                self.ever_ignored.insert((ignorer, self.by_conn[other]));
+                self.ever_ignored.insert((ignorer, *other));
             }
             Action::Say { room, author, hears: _, message } => {
                 if self.rooms.is_empty() {
@@ -124,7 +130,16 @@ impl Oracle {
             }
             Message::Renamed { old, new } => Some(self.observe_renamed(room, old, new)),
             Message::Said { author: name, text } => {
-                Some(self.observe_own(room, author, name, &Said::Line((*text).to_owned())))
+                let is_p2p = self.people[self.by_name[*name]].dialect == Dialect::P2p;
+                let said = if is_p2p { Said::All } else { Said::Line };
+                let person = self.observe_own(room, author, name, &said((*text).to_owned()));
+                // Who writes to all reads it too.
+                (!is_p2p).then_some(person)
+            }
+            Message::Framed { author: name, text } => {
+                let said =
+                    Said::Frame { room: self.rooms[&room].name.clone(), text: (*text).to_owned() };
+                Some(self.observe_own(room, author, name, &said))
             }
             Message::Acted { author: name, text } => {
                 Some(self.observe_own(room, author, name, &Said::Act((*text).to_owned())))
@@ -137,20 +152,54 @@ impl Oracle {
             }
             other => panic!("not said in rooms of this size: {other:?}"),
         };
-        let line: Bytes = render(message).into();
-        if matches!(message, Message::Said { .. } | Message::Acted { .. }) {
-            let past = &mut self.rooms.get_mut(&room).expect("opened before").past;
-            let author = author.expect("somebody said it");
-            past.push_back((author, String::from_utf8_lossy(&line).into_owned()));
-            past.drain(..past.len().saturating_sub(HISTORY_LINES));
-        }
+        self.remember(room, author, message);
+        self.write_down(room, except, author, message);
+    }
+
+    /// What those who join are told of the room's past.
+    fn remember(&mut self, room: RoomId, author: Option<ConnId>, message: &Message<&str>) {
+        let lines = match message {
+            Message::Said { .. } | Message::Acted { .. } => lines_of(&render(message)),
+            Message::Framed { .. } => {
+                let lines = lines_of(&render(message)).into_iter();
+                lines.filter(|line| !line.ends_with(b"] ")).collect()
+            }
+            _ => return,
+        };
+        let past = &mut self.rooms.get_mut(&room).expect("opened before").past;
+        let author = author.expect("somebody said it");
+        let line_of = |line: &Bytes| (author, String::from_utf8_lossy(line).into_owned());
+        past.extend(lines.iter().map(line_of));
+        past.drain(..past.len().saturating_sub(HISTORY_LINES));
+    }
+
+    /// The members of a room have to get the message, each in its dialect's words.
+    fn write_down(
+        &mut self,
+        room: RoomId,
+        except: Option<PersonId>,
+        author: Option<ConnId>,
+        message: &Message<&str>,
+    ) {
+        let lines = lines_of(&render(message));
         for member in &self.rooms[&room].members {
             let ignored = &self.people[*member].ignored;
             let ignores = author.is_some_and(|author| ignored.contains(&author));
-            if Some(*member) != except && !ignores {
-                let visit = self.people[*member].visits.last_mut().expect("a member visits");
-                assert!(visit.room == room && !visit.ended);
-                visit.lines.push(Rc::clone(&line));
+            if Some(*member) == except || ignores {
+                continue;
+            }
+            let person = &mut self.people[*member];
+            let visit = person.visits.iter().rposition(|visit| visit.room == room && !visit.ended);
+            let visit = visit.expect("a member visits");
+            if person.dialect == Dialect::Telnet {
+                assert_eq!(visit + 1, person.visits.len());
+                person.visits[visit].push(lines.iter().cloned());
+                continue;
+            }
+            let said = words::of_room(person.dialect, message);
+            if !said.is_empty() {
+                person.visits[visit].push([said.into_bytes().into()]);
+                person.note_order(visit);
             }
         }
     }
@@ -171,12 +220,23 @@ impl Oracle {
 
     fn observe_joined(&mut self, room: RoomId, conn: Option<ConnId>, name: &str) -> PersonId {
         let conn = conn.expect("who joins is named as the author");
-        let id = *self.by_conn.entry(conn).or_insert_with(|| self.by_addr[name]);
+        let named = || self.by_addr.get(name).unwrap_or_else(|| &self.by_id[name]);
+        let id = *self.by_conn.entry(conn).or_insert_with(|| *named());
         let members = self.rooms.get_mut(&room).expect("opened before");
         assert!(members.members.insert(id), "joined twice");
         let count = u32::try_from(members.members.len()).expect("a few");
         let (room_name, topic) = (members.name.clone(), members.topic_line());
         let person = &mut self.people[id];
+        if person.dialect != Dialect::Telnet {
+            person.conn = Some(conn);
+            name.clone_into(&mut person.name);
+            let topic =
+                (!members.topic.is_empty()).then(|| words::topic(&room_name, &members.topic));
+            person.enter(Visit::new(room), &room_name, topic);
+            self.by_name.insert(name.to_owned(), id);
+            self.ever_named.entry(name.to_owned()).or_default().insert(id);
+            return id;
+        }
         let past = members.past_lines(&person.ignored);
         if person.visits.is_empty() {
             person.conn = Some(conn);
@@ -192,14 +252,16 @@ impl Oracle {
             person.moves.push_back((render(&reply), rest));
         }
         assert!(person.visits.last().is_none_or(|visit| visit.ended), "in one room at a time");
-        person.visits.push(Visit { room, lines: Vec::new(), ended: false });
+        person.visits.push(Visit::new(room));
         id
     }
 
     fn observe_left(&mut self, room: RoomId, name: &str) {
         let id = self.by_name[name];
         assert!(self.rooms.get_mut(&room).expect("opened").members.remove(&id), "left twice");
-        self.people[id].visits.last_mut().expect("a member visits").ended = true;
+        let visits = &mut self.people[id].visits;
+        let visit = visits.iter_mut().rfind(|visit| visit.room == room && !visit.ended);
+        visit.expect("a member visits").ended = true;
     }
 
     fn observe_renamed(&mut self, room: RoomId, old: &str, new: &str) -> PersonId {
@@ -219,6 +281,14 @@ impl Oracle {
     /// Judges the next bytes that a client received.
     pub(crate) fn received(&mut self, id: PersonId, bytes: &[u8]) {
         self.people[id].partial.extend_from_slice(bytes);
+        if self.people[id].dialect != Dialect::Telnet {
+            while let Some(heard) = self.people[id].hear(id) {
+                if let Some((author, text)) = heard {
+                    self.judge_direct(id, &author, &text);
+                }
+            }
+            return;
+        }
         loop {
             let partial = &self.people[id].partial;
             if partial.first() == Some(&0xff) {
@@ -277,8 +347,10 @@ impl Oracle {
     /// A client that read everything, whose connection is whole and still open.
     pub(crate) fn assert_complete(&self, id: PersonId) {
         let person = &self.people[id];
-        assert!(person.partial.is_empty(), "client {id}: a line without its end");
-        person.assert_script_done(id);
+        self.assert_answered(id);
+        if person.dialect != Dialect::Telnet {
+            return person.assert_all_heard(id);
+        }
         let Some(last) = person.visits.last() else {
             panic!("client {id} was never let in");
         };
@@ -294,7 +366,10 @@ impl Oracle {
     pub(crate) fn assert_answered(&self, id: PersonId) {
         let person = &self.people[id];
         assert!(person.partial.is_empty(), "client {id}: a line without its end");
-        person.assert_script_done(id);
+        match person.dialect {
+            Dialect::Telnet => person.assert_script_done(id),
+            Dialect::Rid | Dialect::P2p => person.assert_program_done(id),
+        }
     }
 
     /// Acknowledged direct messages arrived, unless their reader may not have read them.
@@ -307,8 +382,27 @@ impl Oracle {
         }
         for (author, name) in &self.refused {
             let mut readers = self.ever_named[name].iter();
-            let ignored = readers.any(|reader| self.ever_ignored.contains(&(*reader, *author)));
+            let conn = self.people[*author].conn.expect("it was let in");
+            let ignored = readers.any(|reader| self.ever_ignored.contains(&(*reader, conn)));
             assert!(ignored, "{name} refused what client {author} wrote, and ignored nobody");
+        }
+        self.assert_silent_directs(is_healthy);
+    }
+
+    /// A p2p client is told of the messages that did not arrive, and of no others.
+    fn assert_silent_directs(&self, is_healthy: impl Fn(PersonId) -> bool) {
+        let nobody = BTreeSet::new();
+        for (id, person) in self.people.iter().enumerate().filter(|(id, _)| is_healthy(*id)) {
+            let sent = person.script.iter().filter_map(|said| match said {
+                Said::Msg { to, text } if !self.directs.contains_key(text) => Some(to),
+                _ => None,
+            });
+            let lost: Vec<_> = sent.collect();
+            let readers = lost.iter().flat_map(|to| self.ever_named.get(*to).unwrap_or(&nobody));
+            if person.dialect == Dialect::P2p && readers.clone().all(|reader| is_healthy(*reader)) {
+                let told = person.program.offline_count + person.program.refused_count;
+                assert_eq!(told, lost.len(), "client {id}: messages to nobody: {lost:?}");
+            }
         }
     }
 
@@ -323,6 +417,15 @@ impl Oracle {
 
     pub(crate) fn was_let_in(&self, id: PersonId) -> bool {
         self.people[id].conn.is_some()
+    }
+
+    /// Its first line was a p2p id that was refused.
+    pub(crate) fn was_turned_away(&self, id: PersonId) -> bool {
+        self.people[id].program.turned_away
+    }
+
+    pub(crate) fn was_welcomed(&self, id: PersonId) -> bool {
+        self.people[id].welcomed
     }
 
     pub(crate) fn visit_count(&self, id: PersonId) -> usize {
@@ -352,6 +455,12 @@ impl Room {
     }
 }
 
+/// The lines of what people read, without their ends.
+fn lines_of(rendered: &[u8]) -> Vec<Bytes> {
+    let text = std::str::from_utf8(rendered).expect("UTF-8");
+    text.split("\r\n").map(|line| line.as_bytes().into()).collect()
+}
+
 /// The line without the time that it may begin with: which lines do is not judged.
 fn without_time(line: &str) -> &str {
     let is_time = |time: &str| {
@@ -378,9 +487,4 @@ fn is_room_line(line: &str) -> bool {
 fn direct(line: &str) -> Option<(&str, &str)> {
     let (author, text) = line.strip_prefix('[')?.split_once(" -> you] ")?;
     (!author.contains(' ')).then_some((author, text))
-}
-
-fn skipped(line: &str) -> Option<usize> {
-    let (count, _) = line.strip_prefix('(')?.split_once(" line")?;
-    count.parse().ok()
 }

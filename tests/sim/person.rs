@@ -8,6 +8,7 @@ use chatd::chat::{CloseReason, ConnId, Message, RoomId};
 use chatd::dialect::Dialect;
 
 use crate::oracle::PersonId;
+use crate::program::Program;
 
 /// Lines of each room that are kept.
 pub(crate) const HISTORY_LINES: usize = 3;
@@ -22,10 +23,16 @@ pub(crate) enum Said {
     Nick(String),
     Join(String),
     Leave,
-    Msg { to: String, text: String },
+    Msg {
+        to: String,
+        text: String,
+    },
     Reply(String),
     Whois(String),
-    Ignore { name: String, on: bool },
+    Ignore {
+        name: String,
+        on: bool,
+    },
     Ignored,
     Away(String),
     Here,
@@ -38,13 +45,25 @@ pub(crate) enum Said {
     TooLong,
     Empty,
     Quit,
+    /// Of `rid`.
+    Frame {
+        room: String,
+        text: String,
+    },
+    /// Of `p2p`: the first thing, and a line for everybody.
+    Id(String),
+    All(String),
+    /// Nothing in the client's dialect.
+    Invalid,
 }
 
-/// A line as it is sent, without its end.
+/// A line as it is sent, without its end; for programs, a message as it is sent.
 pub(crate) type Bytes = Rc<[u8]>;
 
 #[derive(Debug)]
 pub(crate) struct Person {
+    pub(crate) dialect: Dialect,
+    pub(crate) program: Program,
     pub(crate) script: Vec<Said>,
     /// How much of the script the observer has seen.
     pub(crate) executed: usize,
@@ -86,6 +105,8 @@ pub(crate) struct Person {
 pub(crate) struct Visit {
     pub(crate) room: RoomId,
     pub(crate) lines: Vec<Bytes>,
+    /// Where in `lines` each message begins.
+    begins: Vec<usize>,
     pub(crate) ended: bool,
 }
 
@@ -98,9 +119,32 @@ pub(crate) enum Rest {
     Indented,
 }
 
+impl Visit {
+    pub(crate) fn new(room: RoomId) -> Self {
+        Self { room, lines: Vec::new(), begins: Vec::new(), ended: false }
+    }
+
+    /// A message of these lines came.
+    pub(crate) fn push(&mut self, lines: impl IntoIterator<Item = Bytes>) {
+        self.begins.push(self.lines.len());
+        self.lines.extend(lines);
+    }
+
+    /// Where one is who stood at that line and missed so many messages.
+    fn skip(&self, line: usize, count: usize) -> Option<usize> {
+        let begins = || self.begins.iter().copied().chain([self.lines.len()]);
+        begins()
+            .skip_while(|begin| *begin < line)
+            .nth(count)
+            .filter(|_| begins().any(|it| it == line))
+    }
+}
+
 impl Person {
-    pub(crate) fn new(name: String) -> Self {
+    pub(crate) fn new(dialect: Dialect, name: String) -> Self {
         Self {
+            dialect,
+            program: Program::default(),
             script: Vec::new(),
             executed: 0,
             replied: 0,
@@ -213,15 +257,15 @@ impl Person {
     }
 
     pub(crate) fn judge_skipped(&mut self, lines: usize) {
-        let places = self.places.iter().map(|(visit, position)| (*visit, position + lines));
-        let is_there = |(visit, position): &(usize, usize)| {
-            self.visits.get(*visit).is_some_and(|visit| *position <= visit.lines.len())
-        };
         // A visit of which nothing was read may be the one that lines were skipped of.
         let fresh = self.places.iter().flat_map(|(visit, _)| {
-            (visit + 1..self.room().min(self.moves_received + 1)).map(|later| (later, lines))
+            (visit + 1..self.room().min(self.moves_received + 1)).map(|later| (later, 0))
         });
-        let places: BTreeSet<_> = places.chain(fresh).filter(is_there).collect();
+        let places = self.places.iter().copied().chain(fresh);
+        let skip = |(visit, line): (usize, usize)| {
+            Some((visit, self.visits.get(visit)?.skip(line, lines)?))
+        };
+        let places: BTreeSet<(usize, usize)> = places.filter_map(skip).collect();
         assert!(!places.is_empty(), "{lines} lines skipped from {:?}", self.places);
         self.places = places;
     }
@@ -229,7 +273,7 @@ impl Person {
     /// Judges a reply or a notice; returns a direct message that it acknowledges.
     pub(crate) fn judge_private(&mut self, id: PersonId, line: &str) -> Option<(String, String)> {
         assert!(!self.closing, "client {id}: {line:?} after the last line");
-        if is_closing(line) {
+        if is_closing(self.dialect, line) {
             self.closing = true;
             return None;
         }
@@ -336,6 +380,9 @@ impl Person {
             Said::Line(_) | Said::Act(_) | Said::Topic(_) | Said::Empty => {
                 unreachable!("not answered")
             }
+            Said::Frame { .. } | Said::Id(_) | Said::All(_) | Said::Invalid => {
+                unreachable!("not written in telnet")
+            }
         }
         None
     }
@@ -391,8 +438,13 @@ impl Said {
     }
 
     /// Whether its room is told of it.
-    fn is_heard(&self) -> bool {
-        matches!(self, Self::Line(_) | Self::Act(_) | Self::Topic(_))
+    pub(crate) fn is_heard(&self) -> bool {
+        let is_line = matches!(self, Self::Line(_) | Self::Act(_) | Self::Topic(_));
+        is_line || matches!(self, Self::Frame { .. } | Self::All(_))
+    }
+
+    pub(crate) fn is_id(&self) -> bool {
+        matches!(self, Self::Id(_))
     }
 
     /// Whether a client that is away is back with it, if there is somebody to hear it.
@@ -417,9 +469,18 @@ pub(crate) fn ignoring(line: &str) -> Option<&str> {
     line.strip_suffix(" ignores you: that was not delivered")
 }
 
-fn is_closing(line: &str) -> bool {
+pub(crate) fn is_closing(dialect: Dialect, line: &str) -> bool {
     // What `/quit` is answered is a reply.
     let quiet = text(&Message::Goodbye);
-    let closing = |reason: CloseReason| text(&Message::Closing { reason });
+    let closing = |reason: CloseReason| {
+        let mut line = Vec::new();
+        dialect.render(&Message::Closing { reason }, &mut line);
+        String::from_utf8_lossy(line.trim_ascii()).into_owned()
+    };
     line != quiet && CloseReason::ALL.into_iter().any(|reason| closing(reason) == line)
+}
+
+pub(crate) fn skipped(line: &str) -> Option<usize> {
+    let (count, _) = line.strip_prefix('(')?.split_once(" line")?;
+    count.parse().ok()
 }

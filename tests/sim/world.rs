@@ -99,7 +99,7 @@ pub(crate) fn run(seed: u64, words: usize, sabotage: Option<Sabotage>, verbose: 
 
 impl World {
     fn new(options: Options, mut rng: Rng, sabotage: Option<Sabotage>, verbose: bool) -> Self {
-        let net = Net::new(options.worker_count, options.policies.len(), verbose);
+        let net = Net::new(options.worker_count, options.listeners.len(), verbose);
         let net = Rc::new(RefCell::new(net));
         let bells = Arc::new(FakeBells::default());
         let observer = PeerId(u8::try_from(options.worker_count).expect("a few"));
@@ -147,7 +147,7 @@ impl World {
         sabotage: Option<Sabotage>,
         rng: Rng,
     ) -> Seat {
-        let listener_count = u32::try_from(self.options.policies.len()).expect("a few");
+        let listener_count = u32::try_from(self.options.listeners.len()).expect("a few");
         let config = engine::Config {
             clients_max: self.options.clients_max,
             listener_count,
@@ -168,7 +168,7 @@ impl World {
         };
         let (ring, state) = FakeRing::new(parts, Rc::clone(&self.net));
         let stats = Arc::new(WorkerStats::default());
-        let listener = |slow: &SlowPolicy| Listener { dialect: Dialect::Telnet, slow: *slow };
+        let listener = |&(dialect, slow): &(Dialect, SlowPolicy)| Listener { dialect, slow };
         let parts = engine::Parts {
             peer: PeerId(u8::try_from(index).expect("a few")),
             hub: Arc::clone(&self.hub),
@@ -177,7 +177,7 @@ impl World {
             door: Arc::clone(door),
             motd: "".into(),
             config,
-            listeners: self.options.policies.iter().map(listener).collect(),
+            listeners: self.options.listeners.iter().map(listener).collect(),
         };
         let worker = Worker::new(parts, ring, FakeClock(Rc::clone(&self.net)));
         Seat { worker, ring: state, stats, running: true }
@@ -343,14 +343,16 @@ impl World {
         let number = self.clients.len();
         let addr = client::address(number);
         let worker = self.rng.below(self.options.worker_count);
-        let listener = self.rng.below(self.options.policies.len());
+        let listener = self.rng.below(self.options.listeners.len());
         let ring = &self.options.ring;
         let capacity = self.rng.between(ring.send_capacity_min, ring.send_capacity_max);
-        let person = self.oracle.add(addr);
+        let (dialect, policy) = self.options.listeners[listener];
+        let person = self.oracle.add(dialect, addr);
         let socket = Socket::new(addr, capacity);
         let socket = self.net.borrow_mut().connect(worker, listener, socket);
-        let mut client = Client::new(person, socket, self.options.policies[listener]);
-        if self.options.rich > 0 && self.rng.chance(self.options.rich) {
+        let mut client = Client::new(person, socket, dialect, policy);
+        let may_be_rich = dialect == Dialect::Telnet && self.options.rich > 0;
+        if may_be_rich && self.rng.chance(self.options.rich) {
             client.ask_for_rich_mode();
         }
         self.clients.push(client);
@@ -439,6 +441,7 @@ impl World {
             || client.reading == Reading::Never
             || socket.is_broken()
             || is_refused
+            || self.oracle.was_turned_away(client.person)
             || self.oracle.has_quit(client.person)
             || (socket.ending.is_some() && may_be_slow))
     }
@@ -462,6 +465,9 @@ impl World {
             assert!(!same_room || full_for < SETTLE - 1_000 * MS, "{client:?} is never closed");
         }
         let certain = client.always_prompt && self.options.is_kind_to_readers();
+        if self.oracle.was_turned_away(client.person) && certain {
+            assert!(socket.ending.is_some(), "{client:?} was turned away and is not closed");
+        }
         if client.finished && is_in && certain && !client.is_foul {
             assert!(socket.ending.is_some(), "{client:?} has finished and is not closed");
             if !self.oracle.has_quit(client.person) {

@@ -60,7 +60,7 @@ fn threads(threads: &[ThreadReport]) -> Markup {
                         tr {
                             th scope="row" { (thread.name) }
                             td { (bar(thread)) }
-                            td class="number" { (joined(percent(thread.waiting))) }
+                            td class="number" { (tenths(thread.waiting)) }
                         }
                     }
                 }
@@ -69,10 +69,15 @@ fn threads(threads: &[ThreadReport]) -> Markup {
     }
 }
 
+/// A percentage, as exact as it is known of a run of some seconds.
+fn tenths(share: f64) -> String {
+    joined(percent((share * 1e3).round() / 1e3))
+}
+
 fn bar(thread: &ThreadReport) -> Markup {
     let width = (thread.busy * 100.0).clamp(0.0, 100.0);
     html! {
         span class="track" aria-hidden="true" { i style=(format!("width:{width:.1}%")) {} }
-        " " (joined(percent(thread.busy)))
+        " " (tenths(thread.busy))
     }
 }

@@ -1,7 +1,7 @@
 //! What is read first: the verdict, the headline figures, the audit, the objectives.
 
-use super::table;
 use super::units::{self, Quantity, bytes, duration, joined, percent};
+use super::{options, table};
 use crate::report::{Percentiles, Report, Spread, Verdict};
 use maud::{Markup, html};
 
@@ -24,7 +24,7 @@ pub(super) fn section(report: &Report) -> Markup {
             @if !report.void_reasons.is_empty() {
                 ul class="reasons" { @for reason in &report.void_reasons { li { (reason) } } }
             }
-            p class="scenario" { (report.scenario) }
+            p class="scenario" { (options(&report.scenario)) }
             (tiles(report))
             (audit(report))
             (table::closed(report))
@@ -120,20 +120,38 @@ fn tiles(report: &Report) -> Markup {
     let per_connection = server.map(|server| bytes(server.rss_bytes_per_connection));
     html! {
         ul class="tiles" {
-            (tile("Latency, median", of(latency, |values| values.p50),
-                uncorrected.map(|quantity| format!("{} uncorrected", joined(quantity)))))
-            (tile("Latency, p99", of(latency, |values| values.p99),
-                of(latency, |values| values.p999)
-                    .map(|quantity| format!("p99.9 {}", joined(quantity)))))
-            (tile("Last receiver, p99", of_lines(last, |values| values.p99),
-                of_lines(last, |values| values.p50)
-                    .map(|quantity| format!("median line {}", joined(quantity)))))
+            @if latency.count == 0 && report.connect_us.count > 0 {
+                (arrivals(report))
+            } @else {
+                (tile("Latency, median", of(latency, |values| values.p50),
+                    uncorrected.map(|quantity| format!("{} uncorrected", joined(quantity)))))
+                (tile("Latency, p99", of(latency, |values| values.p99),
+                    of(latency, |values| values.p999)
+                        .map(|quantity| format!("p99.9 {}", joined(quantity)))))
+                (tile("Last receiver, p99", of_lines(last, |values| values.p99),
+                    of_lines(last, |values| values.p50)
+                        .map(|quantity| format!("median line {}", joined(quantity)))))
+            }
             (tile("Lost", Some((units::count(report.audit.lost), "")),
                 Some(format!("of {} deliveries", units::count(report.audit.expected)))))
             (tile("CPU a delivery", per_delivery.map(duration), kernel_share(report)))
             (tile("Memory a client", per_connection,
                 server.map(|server| format!("{} resident", joined(bytes(server.rss_bytes as f64))))))
         }
+    }
+}
+
+/// Of clients who only came, instead of latencies.
+fn arrivals(report: &Report) -> Markup {
+    let connect = &report.connect_us;
+    let clients = units::count(u64::from(report.clients));
+    html! {
+        (tile("Connect, median", of(connect, |values| values.p50),
+            of(connect, |values| values.p90).map(|quantity| format!("p90 {}", joined(quantity)))))
+        (tile("Connect, p99", of(connect, |values| values.p99),
+            of(connect, |values| values.max).map(|quantity| format!("max {}", joined(quantity)))))
+        (tile("All connected after", Some(duration(report.connect_total_s * 1e6)),
+            Some(format!("{clients} clients"))))
     }
 }
 

@@ -53,6 +53,16 @@ pub fn page(report: &Report) -> String {
     page.into_string()
 }
 
+/// A line of options that breaks between them, not at the dashes of one.
+fn options(text: &str) -> Markup {
+    let mut parts = text.split(" --");
+    let first = parts.next().unwrap_or_default();
+    html! {
+        span class="option" { (first) }
+        @for part in parts { " " span class="option" { "--" (part) } }
+    }
+}
+
 /// A part of the page with its heading and what a reader must know to read it.
 fn part(id: &str, heading: &str, lead: &str, content: Markup) -> Markup {
     html! {

@@ -1,13 +1,13 @@
 //! What it takes to do it again: command, seed, machine, versions.
 
-use super::part;
 use super::units::{self, bytes, joined};
+use super::{options, part};
 use crate::report::Report;
 use maud::{Markup, html};
 
 pub(super) fn section(report: &Report) -> Markup {
     let content = html! {
-        pre { code { (report.command) } }
+        pre { code { (options(&report.command)) } }
         dl class="facts" {
             @for (name, value) in facts(report) { div { dt { (name) } dd { (value) } } }
         }

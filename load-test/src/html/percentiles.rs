@@ -15,9 +15,14 @@ const POINTS: u32 = 400;
 const BOUND_HALF: f64 = 0.025;
 
 pub(super) fn section(report: &Report) -> Markup {
-    let lead = "Latency counts from the instant a line was due to the read of each receiver, so a \
-                line that was sent late is not forgiven. Uncorrected counts from the write: where \
-                the two part, the server or the generator made lines wait before they were sent.";
+    let lead = match report.latency_us.count {
+        0 => "Nothing was delivered: there is only how long clients took to come.",
+        _ => {
+            "Latency counts from the instant a line was due to the read of each receiver, so a \
+             line that was sent late is not forgiven. Uncorrected counts from the write: where \
+             the two part, the server or the generator made lines wait before they were sent."
+        }
+    };
     let rows = [
         ("Latency", "due to read", &report.latency_us),
         ("Uncorrected", "write to read", &report.latency_uncorrected_us),
@@ -26,7 +31,7 @@ pub(super) fn section(report: &Report) -> Markup {
         ("Join", "request to room", &report.join_us),
     ];
     let content = html! {
-        (figure(report))
+        @if report.latency_us.count > 0 { (figure(report)) }
         (table::percentiles("Percentiles", &rows))
         @if report.groups.len() > 1 { (groups(report)) }
     };

@@ -29,9 +29,10 @@ pub(super) fn section(report: &Report) -> Markup {
         clients(&columns, x),
     ];
     let strips: Vec<_> = strips.into_iter().flatten().collect();
+    let was_heard = columns.iter().any(|column| column.deliveries > 0);
     let content = html! {
         figure class="time" {
-            (heat(&columns, x, &ticks, strips.is_empty()))
+            @if was_heard || strips.is_empty() { (heat(&columns, x, &ticks, strips.is_empty())) }
             @for (index, strip) in strips.iter().enumerate() {
                 (strip.markup(&ticks, index + 1 == strips.len()))
             }
@@ -41,6 +42,7 @@ pub(super) fn section(report: &Report) -> Markup {
     };
     let each_s = (last.to_s / columns.len() as f64).round();
     let lead = match each_s {
+        _ if !was_heard => "Nothing was delivered: what the server used meanwhile.".to_owned(),
         ..=1.0 => {
             "Each column is a second. Colours tell how many deliveries took how long.".to_owned()
         }
@@ -290,7 +292,8 @@ fn greatest(columns: &[Column], value: impl Fn(&Column) -> Option<f64>) -> Optio
 
 fn deliveries(columns: &[Column], x: Scale) -> Option<Strip> {
     let rate = |column: &Column| column.deliveries as f64 / column.width_s();
-    let y = Scale::linear(greatest(columns, |column| Some(rate(column)))?, 2.0);
+    let most = greatest(columns, |column| Some(rate(column))).filter(|most| *most > 0.0)?;
+    let y = Scale::linear(most, 2.0);
     let drawing = html! {
         path class="area s1" d=(filled(columns, x, y, rate, |_| 0.0)) {}
         path class="line s1" d=(line(columns, x, y, |column| Some(rate(column)))) {}

@@ -155,17 +155,11 @@ impl Receiver {
         }
     }
 
-    /// The address to connect from. All of 127.0.0.0/8 is local, so on loopback more clients than
-    /// one address soon finds ports for are spread over several, elsewhere in each run: the ports
-    /// of an earlier one may still be in TIME_WAIT.
     fn source(&self, client: u32) -> Option<Ipv4Addr> {
-        let loopback = self.target.is_ipv4() && self.target.ip().is_loopback();
-        let many = loopback && self.plan.client_count > CLIENTS_PER_ADDRESS_MAX;
-        let chosen = self.plan.scenario.connect.source;
-        let first = chosen.or_else(|| many.then(|| loopback_address(self.plan.scenario.run)))?;
-        let addresses = self.plan.client_count.div_ceil(CLIENTS_PER_ADDRESS_MAX);
-        let offset = if first.is_loopback() { client % addresses } else { 0 };
-        Some(Ipv4Addr::from_bits(first.to_bits() + offset))
+        let is_loopback = self.target.is_ipv4() && self.target.ip().is_loopback();
+        let Scenario { connect, run, .. } = &self.plan.scenario;
+        let local = is_loopback.then(|| loopback_address(*run));
+        source(connect.source, local, client, self.plan.client_count)
     }
 
     fn senders(&self) -> Vec<(u32, Arc<Outlet>)> {
@@ -176,6 +170,21 @@ impl Receiver {
         let senders = senders.filter(|(_, sender)| mine(sender.client));
         senders.map(|(id, sender)| (id, outlet(sender.client))).collect()
     }
+}
+
+/// The address to connect from; none if the kernel may choose. All of 127.0.0.0/8 is local, so on
+/// loopback more clients than one address soon finds ports for are spread over several, elsewhere
+/// in each run: the ports of an earlier one may still be in TIME_WAIT.
+fn source(
+    chosen: Option<Ipv4Addr>,
+    local: Option<Ipv4Addr>,
+    client: u32,
+    clients: u32,
+) -> Option<Ipv4Addr> {
+    let first = chosen.or_else(|| local.filter(|_| clients > CLIENTS_PER_ADDRESS_MAX))?;
+    let addresses = clients.div_ceil(CLIENTS_PER_ADDRESS_MAX);
+    let offset = if first.is_loopback() { client % addresses } else { 0 };
+    Some(Ipv4Addr::from_bits(first.to_bits() + offset))
 }
 
 /// What went wrong, and what can be done about it.
@@ -205,6 +214,19 @@ pub(crate) fn loopback_address(run: u32) -> Ipv4Addr {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_address_has_more_clients_than_it_should() {
+        let local = |last| Some(Ipv4Addr::new(127, 9, 9, last));
+        let elsewhere = Some(Ipv4Addr::new(192, 0, 2, 1));
+        assert_eq!(source(None, local(1), 9_999, 10_000), None);
+        assert_eq!(source(None, local(1), 0, 10_001), local(1));
+        assert_eq!(source(None, local(1), 1, 10_001), local(2));
+        assert_eq!(source(local(7), local(1), 5, 20_001), local(9));
+        assert_eq!(source(local(7), None, 5, 1), local(7));
+        assert_eq!(source(None, None, 5, 20_001), None, "elsewhere only what was chosen");
+        assert_eq!(source(elsewhere, None, 5, 20_001), elsewhere);
+    }
 
     #[test]
     fn what_can_be_changed_is_told() {

@@ -566,7 +566,9 @@ mod tests {
     #[test]
     fn a_wrong_file_is_told_by_its_place() {
         let rows = [
-            ("rate = 10", "x.toml:1:1: unknown field `rate`, expected one of `duration`, "),
+            ("rate = 10", "x.toml:1:1: `rate` is of a group of clients: put it below a line [[g"),
+            ("[[group]]\nseed = 1", "x.toml:2:1: `seed` is of the whole run: put it above the fi"),
+            ("rates = 10", "x.toml:1:1: unknown field `rates`, expected one of `duration`, "),
             ("[[group]]\nclient = 1", "x.toml:2:1: unknown field `client`, expected one of "),
             ("seed = -1", "x.toml:1:8: invalid value: integer `-1`, expected u64"),
             ("duration = 5", "x.toml:1:12: invalid type: integer `5`, expected a string"),

@@ -122,7 +122,7 @@ impl State {
             Readable::Bytes(len) => match self.free.pop_front() {
                 None => (-libc::ENOBUFS, None),
                 Some(buffer) => {
-                    let len = self.piece_len(len);
+                    let len = self.piece_len(len).max(net.sockets[id].segment_len());
                     self.fill(buffer, len, id, buffers, net);
                     (i32::try_from(len).expect("a buffer is small"), Some(BufferId(buffer)))
                 }
