@@ -16,6 +16,12 @@ pub const SEND_BUFFER_LEN: usize = 32 << 10;
 /// Connections that wait to be accepted, where /proc/sys/net/core/somaxconn cannot be read: the
 /// kernel's own default since 5.4.
 pub const BACKLOG_FALLBACK: i32 = 4_096;
+/// How long a port that is taken is waited for at the start: a chatd that was killed has it for
+/// some 10 ms after its end, on a busy machine for longer. Whoever names a port that another server
+/// has is told so that much later.
+pub const PORT_PATIENCE: Duration = Duration::from_secs(1);
+/// The pause before a port is tried again.
+pub const PORT_RETRY: Duration = Duration::from_millis(5);
 /// Silence after which the kernel asks whether the other end is there: shorter than the time for
 /// which home routers remember an idle connection.
 pub const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);

@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::OwnedFd;
+use std::thread;
+use std::time::Instant;
 
 use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
 
@@ -15,8 +17,8 @@ use crate::args::Listen;
 use crate::engine::{Listener, SlowPolicy};
 use crate::failure::{Failure, Kind};
 use crate::limits::{
-    BACKLOG_FALLBACK, KEEPALIVE_COUNT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, SEND_BUFFER_LEN,
-    USER_TIMEOUT,
+    BACKLOG_FALLBACK, KEEPALIVE_COUNT, KEEPALIVE_IDLE, KEEPALIVE_INTERVAL, PORT_PATIENCE,
+    PORT_RETRY, SEND_BUFFER_LEN, USER_TIMEOUT,
 };
 
 /// A place where a worker listens.
@@ -79,11 +81,22 @@ fn bind_place(
 
 /// Fails when anybody has the port. Sockets with SO_REUSEPORT would share it without a word, with
 /// another chatd of the same user too, and half of the clients would end up there.
+///
+/// A chatd that was killed has it a little longer than it lives: its listening sockets are let go
+/// of with its rings, and the kernel takes those apart later (io_ring_exit_work, Linux 6.x).
 fn probe(addr: SocketAddr) -> io::Result<()> {
     if addr.port() == 0 {
         return Ok(());
     }
-    socket(addr)?.bind(&addr.into())
+    let deadline = Instant::now() + PORT_PATIENCE;
+    loop {
+        match socket(addr)?.bind(&addr.into()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && Instant::now() < deadline => {
+                thread::sleep(PORT_RETRY);
+            }
+            bound => return bound,
+        }
+    }
 }
 
 /// A blocking socket, as the ring needs it, bound and listening.

@@ -44,7 +44,9 @@ pub(crate) const AUDIT_CELLS_MAX: u64 = 64 << 20;
 pub(crate) const GAPS_MAX: usize = 1 << 20;
 /// Pairs of receiver and sender with faults that are listed one by one; the totals are exact.
 pub(crate) const FAULT_ROWS_MAX: usize = 4096;
-/// Rows of the fault table that are printed.
+/// Closed clients that are listed one by one, 300 bytes each as JSON; the totals are exact.
+pub(crate) const CLOSED_ROWS_MAX: usize = 1024;
+/// Rows of the tables of faults and of closed clients that are printed.
 pub(crate) const FAULT_ROWS_SHOWN: usize = 20;
 
 /// Connections from one source address on loopback. Of the 28,232 ports of Linux's default range,

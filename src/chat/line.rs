@@ -4,6 +4,7 @@ use std::hash::BuildHasher;
 
 use super::command::{self, Command, NO_TOPIC, ROOM_FORM, echo};
 use super::event::{Action, PeerSet, RoomId, Sink};
+use super::looks::Nicknames;
 use super::message::{Message, What};
 use super::nick::{Name, is_name};
 use super::room::LOBBY;
@@ -221,7 +222,8 @@ impl<S: BuildHasher> Chat<S> {
         sink: &mut impl Sink,
     ) -> bool {
         let Some(nick) = self.nicknames.read(name) else {
-            self.tell(user, Message::BadName { name: echo(name) }, sink);
+            let letters = self.nicknames;
+            self.tell(user, Message::BadName { name: echo(name), letters }, sink);
             return false;
         };
         let name = nick.as_str();
@@ -312,7 +314,7 @@ impl<S: BuildHasher> Chat<S> {
             return Ok(room);
         }
         let new = Name::new(name).filter(|_| is_name(name));
-        let new = new.ok_or(Message::BadName { name: echo(name) })?;
+        let new = new.ok_or(Message::BadName { name: echo(name), letters: Nicknames::Ascii })?;
         if self.rooms.is_full() {
             return Err(Message::TooManyRooms);
         }

@@ -1,6 +1,7 @@
 //! What people are told, without the words.
 
 use super::close_reason::CloseReason;
+use super::looks::Nicknames;
 
 /// Something people read. A dialect puts it into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -234,6 +235,8 @@ pub enum Message<T> {
     BadName {
         /// What was typed.
         name: T,
+        /// What a name may be made of.
+        letters: Nicknames,
     },
     /// Somebody else has the nickname.
     NameTaken {
@@ -398,7 +401,9 @@ impl<T> Message<T> {
             Self::UnknownCommand { name } => Message::UnknownCommand { name: text_of(name) },
             Self::NoCommand => Message::NoCommand,
             Self::Usage { form } => Message::Usage { form },
-            Self::BadName { name } => Message::BadName { name: text_of(name) },
+            Self::BadName { name, letters } => {
+                Message::BadName { name: text_of(name), letters: *letters }
+            }
             Self::NameTaken { name, free } => {
                 Message::NameTaken { name: text_of(name), free: free.as_ref().map(text_of) }
             }

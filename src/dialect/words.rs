@@ -4,7 +4,7 @@
 use std::fmt;
 use std::io::Write;
 
-use crate::chat::{CloseReason, Message, RESERVED_NAMES, RichMode, What};
+use crate::chat::{CloseReason, Message, Nicknames, RESERVED_NAMES, RichMode, What};
 use crate::limits::{
     IGNORED_MAX, INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, REMARK_LEN_MAX, ROOMS_MAX,
     ROOMS_PER_CLIENT_MAX,
@@ -89,9 +89,9 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
             "A command follows its slash at once: /help lists them. To say a slash, write two"
         ),
         M::Usage { form } => put!(out, "Usage: {form}"),
-        M::BadName { name } => {
+        M::BadName { name, letters } => {
             put!(out, "Not a name: {name}. A name is ");
-            name_rule(out);
+            name_rule(letters, out);
         }
         M::NameTaken { name, free: None } => put!(out, "Somebody else is called {name}"),
         M::NameTaken { name, free: Some(free) } => {
@@ -128,10 +128,16 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What can be a nickname.
-pub(super) fn name_rule(out: &mut Vec<u8>) {
+pub(super) fn name_rule(letters: Nicknames, out: &mut Vec<u8>) {
     let [others @ .., last] = RESERVED_NAMES;
     let others = others.join(", ");
-    put!(out, "1 to {NAME_LEN_MAX} letters, digits, - or _, and no nickname is {others} or {last}");
+    put!(out, "1 to {NAME_LEN_MAX} letters, digits, - or _");
+    if letters == Nicknames::Unicode {
+        // Two bytes for each Greek or Cyrillic letter, three for each Chinese one.
+        let (two, three) = (NAME_LEN_MAX / 2, NAME_LEN_MAX / 3);
+        put!(out, " of one script ({two} in Greek or Cyrillic, {three} in Chinese)");
+    }
+    put!(out, ", and no nickname is {others} or {last}");
 }
 
 /// A name at the beginning of a line.

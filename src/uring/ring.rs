@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use io_uring::types::{DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
+use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, Submitter, cqueue, opcode, squeue};
 
 use super::buf_ring::{self, BufRing};
@@ -344,6 +344,22 @@ impl Ring for Uring {
     }
 }
 
+/// Everything under way is called back here, for the kernel takes a ring apart some time after it
+/// was closed (io_ring_exit_work, Linux 6.x). Until then an accept left on a listening socket would
+/// swallow the wake-up for a newcomer, who would wait in the backlog until another came.
+impl Drop for Uring {
+    fn drop(&mut self) {
+        let everything = opcode::AsyncCancel2::new(CancelBuilder::any().all()).build();
+        self.push(&everything);
+        let mut completed = true;
+        // An enter brings only some of the completions. A broken ring brings none.
+        while completed && self.submit(self.enter_flags, 0, None).is_ok() {
+            completed = self.take().is_some();
+            while self.take().is_some() {}
+        }
+    }
+}
+
 /// A ring for one thread: completions are made when the thread asks for them (DEFER_TASKRUN, Linux
 /// 6.1), one bad entry does not hold up the others (SUBMIT_ALL), and there is no array between us
 /// and the entries where the kernel can do without (NO_SQARRAY, Linux 6.6). A `disabled` ring does
@@ -429,6 +445,34 @@ mod tests {
         assert_eq!(ring.accepted_from(0), peer.local_addr().expect("connected"));
         ring.recv(0, 1);
         (ring, peer)
+    }
+
+    /// As when a worker is replaced: two rings, one after the other, at one listener.
+    #[test]
+    fn a_ring_that_is_gone_takes_no_newcomer() {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let addr = listener.local_addr().expect("bound");
+        let shared = || OwnedFd::from(listener.try_clone().expect("a descriptor"));
+        for _ in 0..50 {
+            let mut first = tiny(vec![shared()]);
+            first.accept(0, 0, 0, 1);
+            first.enter(Wait::No).expect("a sound ring");
+            drop(first);
+            let mut second = tiny(vec![shared()]);
+            second.accept(0, 0, 0, 2);
+            second.enter(Wait::No).expect("a sound ring");
+            let peer = TcpStream::connect(addr).expect("a listener");
+            let deadline = Instant::now() + Duration::from_secs(30);
+            let accepted = loop {
+                match second.next() {
+                    Some(completion) => break completion,
+                    None => second.enter(Wait::AtMost(Duration::from_secs(5))).expect("sound"),
+                }
+                assert!(Instant::now() < deadline, "nobody came");
+            };
+            assert_eq!((accepted.token, accepted.result), (2, 0));
+            drop(peer);
+        }
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::process::{Child, ChildStderr, Command, Output, Stdio};
 use std::str::FromStr;
-use std::sync::{Arc, Condvar, Mutex, mpsc};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -35,6 +35,8 @@ pub(crate) struct Server {
 struct Log {
     lines: Mutex<(String, bool)>,
     grew: Condvar,
+    /// Held for each line that is read.
+    reading: Mutex<()>,
 }
 
 /// A connection.
@@ -88,6 +90,22 @@ impl Server {
         Self { child: Some(child), log, addr }
     }
 
+    /// Starts a server whose log goes where the command sends it, and waits until it listens.
+    #[allow(dead_code, reason = "for tests/faults")]
+    pub(crate) fn silent(command: &mut Command, addr: SocketAddr, admin: SocketAddr) -> Self {
+        let (listen, answer) = (format!("telnet://{addr}"), admin.to_string());
+        command.args(["--listen", &listen, "--admin", &answer]);
+        let child = command.spawn().expect("the binary was built");
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(admin).is_err() {
+            assert!(Instant::now() < deadline, "it does not listen at {admin}");
+            thread::yield_now();
+        }
+        let known = format!("listening admin addr={admin}\n");
+        let log = Log { lines: Mutex::new((known, true)), ..Log::default() };
+        Self { child: Some(child), log: Arc::new(log), addr }
+    }
+
     /// Where clients connect.
     pub(crate) fn addr(&self) -> SocketAddr {
         self.addr
@@ -101,6 +119,12 @@ impl Server {
     /// Waits until the log says `marker`, and reads what follows it.
     pub(crate) fn logged<T: FromStr>(&self, marker: &str) -> T {
         self.log.wait_for(marker)
+    }
+
+    /// Leaves the log unread from about here on, for as long as what this returns is kept.
+    #[allow(dead_code, reason = "for tests/faults")]
+    pub(crate) fn hold_log(&self) -> MutexGuard<'_, ()> {
+        self.log.reading.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A client that was welcomed.
@@ -237,6 +261,7 @@ impl Log {
         let writer = Arc::clone(&log);
         thread::spawn(move || {
             for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+                let _reading = writer.reading.lock().unwrap_or_else(PoisonError::into_inner);
                 let mut lines = writer.lines.lock().expect("no reader panics");
                 lines.0.push_str(&line);
                 lines.0.push('\n');
@@ -283,7 +308,8 @@ impl Client {
         Self::new(TcpStream::connect(addr).expect("the server listens"))
     }
 
-    fn new(stream: TcpStream) -> Self {
+    /// A client at the end of a connection.
+    pub(crate) fn new(stream: TcpStream) -> Self {
         stream.set_nodelay(true).expect("an option");
         stream.set_read_timeout(Some(PATIENCE)).expect("an option");
         stream.set_write_timeout(Some(PATIENCE)).expect("an option");

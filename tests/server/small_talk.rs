@@ -101,7 +101,7 @@ fn the_message_of_the_day() {
     assert_eq!(output.status.code(), Some(78));
     let told = String::from_utf8(output.stderr).expect("text");
     let shown = path.display();
-    let expected = format!("{shown}: a message of the day has at most 4096 bytes; shorten it\n");
+    let expected = format!("the message of the day, {shown}: at most 4096 bytes; shorten it\n");
     assert!(told.ends_with(&expected), "{told}");
 }
 

@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
-use chatd::chat::{CloseReason, ConnId, Message, RoomId};
+use chatd::chat::{CloseReason, ConnId, Message, Nicknames, RoomId};
 use chatd::dialect::Dialect;
 
 use crate::oracle::PersonId;
@@ -393,7 +393,9 @@ impl Person {
                 assert_eq!(self.renames.pop_front().as_deref(), Some(line.as_bytes()));
                 name.clone_into(&mut self.reply_name);
             }
-        } else if line != text(&Message::BadName { name }) || name != "all" {
+        } else if line != text(&Message::BadName { name, letters: Nicknames::Ascii })
+            || name != "all"
+        {
             let taken = text(&Message::NameTaken { name, free: None });
             let free = line.strip_prefix(&taken).unwrap_or_else(|| panic!("{line:?} for {name}"));
             assert!(free.starts_with(&format!("; {name}")) && free.ends_with(" is free"), "{line}");

@@ -36,6 +36,7 @@ pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Nicknames;
     use crate::chat::{CloseReason, What};
     use crate::dialect::tests::every_message;
 
@@ -127,8 +128,14 @@ mod tests {
             (UnknownCommand { name: "foo" }, "Unknown command: foo"),
             (Usage { form: "/nick NAME" }, "Usage: /nick NAME"),
             (
-                BadName { name: "a b" },
+                BadName { name: "a b", letters: Nicknames::Ascii },
                 "Not a name: a b. A name is 1 to 20 letters, digits, - or _, \
+                 and no nickname is all, chatd, server, system or you",
+            ),
+            (
+                BadName { name: "a b", letters: Nicknames::Unicode },
+                "Not a name: a b. A name is 1 to 20 letters, digits, - or _ of one script \
+                 (10 in Greek or Cyrillic, 6 in Chinese), \
                  and no nickname is all, chatd, server, system or you",
             ),
             (NameTaken { name, free: None }, "Somebody else is called plato"),

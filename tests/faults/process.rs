@@ -1,0 +1,267 @@
+//! What happens to a process: signals, a log that nobody reads, a transcript, its sudden end.
+
+use std::fs::File;
+use std::io;
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
+use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
+
+use crate::harness::{
+    Client, PATIENCE, Server, WELCOME, chatd, has_program, raise_descriptor_limit,
+};
+use crate::rest::{Rest, serving};
+use crate::scaled;
+use crate::witnesses::{Over, Witnesses};
+
+/// Two addresses where nobody listens. Nobody else asks for ports of this host.
+fn free_addresses(host: u8) -> [SocketAddr; 2] {
+    let free = SocketAddr::from(([127, 9, 9, host], 0));
+    let taken = [(); 2].map(|()| TcpListener::bind(free).expect("a free port"));
+    taken.map(|listener| listener.local_addr().expect("it is bound"))
+}
+
+#[test]
+fn signals_that_mean_nothing_change_nothing() {
+    let (server, rest) = serving("--workers 2");
+    let mut witnesses = Witnesses::of(&server);
+    for signal in [Signal::HUP, Signal::USR1, Signal::USR2] {
+        server.signal(signal);
+        let told = format!("a signal that means nothing here signal={}", signal.as_raw());
+        let _: String = server.logged(&told);
+        witnesses.talk();
+    }
+    server.signal(Signal::PIPE);
+    witnesses.talk();
+    drop(witnesses);
+    rest.returns(&server);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn a_terminal_that_closes_does_not_end_the_server() {
+    if !has_program("setsid", "util-linux") {
+        return;
+    }
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo terminal");
+    grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("it is ours");
+    let name = ptsname(&terminal, Vec::new()).expect("it has a name");
+    let name = name.to_str().expect("a path in ASCII");
+    let open = || File::options().read(true).write(true).open(name).expect("it is unlocked");
+    let [addr, admin] = free_addresses(1);
+    let mut command = Command::new("setsid");
+    command.args(["--ctty", env!("CARGO_BIN_EXE_chatd")]);
+    command.stdin(open()).stdout(open()).stderr(open());
+    let server = Server::silent(&mut command, addr, admin);
+    drop(command);
+    let mut witnesses = Witnesses::of(&server);
+    drop(terminal);
+    // The log's next line cannot be written any more.
+    server.signal(Signal::USR1);
+    witnesses.talk();
+    drop(witnesses);
+    server.wait_for_metric("chatd_connections", |count| count == 0);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+#[test]
+fn a_log_that_cannot_be_written_stops_nobody() {
+    let full = || Stdio::from(File::options().write(true).open("/dev/full").expect("a device"));
+    let broken = || Stdio::from(io::pipe().expect("a pipe").1);
+    let closed = ["-c", "exec \"$0\" \"$@\" 2>&-", env!("CARGO_BIN_EXE_chatd")];
+    let mut shell = Command::new("sh");
+    shell.args(closed);
+    let mut commands = [shell, chatd(), chatd()];
+    commands[1].stderr(full());
+    commands[2].stderr(broken());
+    for mut command in commands {
+        command.args(["--log-level", "debug"]);
+        let [addr, admin] = free_addresses(2);
+        let server = Server::silent(&mut command, addr, admin);
+        // Its pipe's other end would be kept open.
+        drop(command);
+        let mut witnesses = Witnesses::of(&server);
+        for _ in 0..20 {
+            server.connect().reset();
+            witnesses.talk();
+        }
+        drop(witnesses);
+        server.wait_for_metric("chatd_connections", |count| count == 0);
+        assert_eq!(server.stop().code, Some(0));
+    }
+}
+
+/// A terminal that is held, or a journal that hangs.
+#[test]
+fn a_log_that_nobody_reads_stops_nobody_and_is_counted() {
+    const DROPPED: &str = "chatd_log_dropped_lines_total";
+    let (server, rest) = serving("--workers 2 --log-level debug");
+    let mut witnesses = Witnesses::of(&server);
+    let unread = server.hold_log();
+    // Each is a line of the log: more than the pipe and the queue hold.
+    while server.metric(DROPPED) == 0 {
+        (0..500).for_each(|_| server.connect_unread().reset());
+        witnesses.talk();
+    }
+    drop(unread);
+    drop(witnesses);
+    rest.returns(&server);
+    let dropped = server.metric(DROPPED);
+    // It goes on where it stopped.
+    server.signal(Signal::USR1);
+    let _: String = server.logged("a signal that means nothing here signal=");
+    assert_eq!(server.metric(DROPPED), dropped);
+}
+
+#[test]
+fn a_server_whose_log_nobody_reads_ends_all_the_same() {
+    let (server, _) = serving("--log-level debug");
+    let unread = server.hold_log();
+    while server.metric("chatd_log_dropped_lines_total") == 0 {
+        (0..500).for_each(|_| server.connect_unread().reset());
+    }
+    server.signal(Signal::TERM);
+    let deadline = Instant::now() + PATIENCE;
+    let options = WaitIdOptions::EXITED | WaitIdOptions::NOHANG | WaitIdOptions::NOWAIT;
+    while waitid(WaitId::Pid(server.pid()), options).expect("it is our child").is_none() {
+        assert!(Instant::now() < deadline, "it does not end");
+        thread::yield_now();
+    }
+    drop(unread);
+    assert_eq!(server.wait(PATIENCE).code, Some(0));
+}
+
+#[test]
+fn a_transcript_that_nobody_reads_is_counted() {
+    let mut command = chatd();
+    command.args(["--workers", "2", "--transcript", "-", "--admin", "127.0.0.1:0", "--drain", "1"]);
+    let server = Server::spawn(command.stdout(Stdio::piped()));
+    let _: String = server.logged("INFO serving");
+    let rest = Rest::of(&server);
+    let mut witnesses = Witnesses::of(&server);
+    let mut author = server.connect();
+    let text = "x".repeat(1_000) + "\n";
+    witnesses.meanwhile(|| {
+        while server.metric("chatd_transcript_dropped_lines_total") == 0 {
+            author.send(text.repeat(100));
+            author.catch_up();
+        }
+    });
+    drop((witnesses, author));
+    rest.returns(&server);
+    assert_eq!(server.stop().code, Some(0));
+}
+
+/// Meanwhile the others go on sending, and one reads what was on its way: none of that is lateness
+/// of theirs.
+#[test]
+fn nobody_is_to_blame_for_a_server_that_stood_still() {
+    // Longer than a byte may be late.
+    const AGE: u64 = 3;
+    const STILL: Duration = Duration::from_secs(AGE + 1);
+    let (server, rest) = serving(&format!("--workers 2 --behind-age {AGE}"));
+    let [mut author, mut quick] = server.lobby(["author", "quick"]);
+    let mut late = server.connect_narrow();
+    late.expect_line(WELCOME);
+    author.expect_line(format!("Client joined {}", late.name));
+    quick.expect_line(format!("Client joined {}", late.name));
+    let text = |number: usize| format!("{number:0>1000}");
+    let mut sent = 0;
+    let mut say = |author: &mut Client| {
+        author.send(text(sent) + "\n");
+        sent += 1;
+        sent
+    };
+    while server.metric("chatd_blocked_sockets") == 0 {
+        say(&mut author);
+        author.catch_up();
+    }
+    let before = say(&mut author);
+    author.catch_up();
+    server.signal(Signal::STOP);
+    let stopped = Instant::now();
+    // What is on its way is read now, and more is sent than the server can have taken.
+    let reading = thread::spawn(move || {
+        (0..before).for_each(|number| late.expect_line(format!("[author] {}", text(number))));
+        late
+    });
+    let total = (0..20).map(|_| say(&mut author)).last().expect("there are some");
+    // Whoever comes is told of first or last: both are right.
+    let joined = |line: &str| line.starts_with("Client joined ");
+    let mut newcomer = server.connect_unread();
+    while stopped.elapsed() < STILL {
+        thread::park_timeout(STILL.saturating_sub(stopped.elapsed()));
+    }
+    server.signal(Signal::CONT);
+    let mut late = reading.join().expect("it has what was sent before");
+    newcomer.expect_line(WELCOME);
+    for (reader, first) in [(&mut quick, 0), (&mut late, before)] {
+        let mut lines = (0..=total - first).map(|_| reader.line()).filter(|line| !joined(line));
+        for number in first..total {
+            assert_eq!(lines.next(), Some(format!("[author] {}", text(number))));
+        }
+        assert_eq!(lines.next(), None);
+    }
+    assert_eq!(server.metric("chatd_closed_total{reason=\"slow\"}"), 0);
+    drop((author, quick, late, newcomer));
+    rest.returns(&server);
+}
+
+/// As a service manager does it. How soon it listens is printed.
+#[test]
+fn after_a_kill_the_next_server_has_the_port_and_the_clients() {
+    raise_descriptor_limit();
+    let count = scaled(200);
+    let (server, _) = serving("--workers 2");
+    let addr = server.addr();
+    let crowd: Vec<Client> = (0..count).map(|_| server.connect()).collect();
+    server.signal(Signal::KILL);
+    assert_eq!(server.wait(PATIENCE).code, None);
+    let killed = Instant::now();
+    let (server, rest) = serving(&format!("--workers 2 --listen {addr}"));
+    let listening = killed.elapsed();
+    assert_eq!(server.addr(), addr);
+    for mut client in crowd {
+        client.read_to_any_end();
+    }
+    let again: Vec<Client> = (0..count).map(|_| server.connect()).collect();
+    let (back, listening) = (killed.elapsed().as_millis(), listening.as_millis());
+    eprintln!("listening after {listening} ms, {count} clients are back after {back} ms");
+    drop(again);
+    rest.returns(&server);
+}
+
+/// With a client that reads nothing, lines that come without end, and newcomers: it ends within
+/// the time for that, which it would tell otherwise.
+#[test]
+fn the_end_comes_in_time_under_load() {
+    let (server, _) = serving("--workers 2 --drain 1");
+    let mut deaf = server.connect_narrow();
+    deaf.send("/help\n".repeat(1_000));
+    server.wait_for_metric("chatd_blocked_sockets", |count| count == 1);
+    let addr = server.addr();
+    let over = AtomicBool::new(false);
+    let ended = thread::scope(|scope| {
+        for room in ["one", "two"] {
+            let mut flooder = server.connect();
+            // Alone there: who does not read what others say is sent away.
+            flooder.send(format!("/join {room}\n"));
+            scope.spawn(move || while flooder.try_send("a line\n".repeat(50)).is_ok() {});
+        }
+        scope.spawn(|| {
+            while !over.load(Ordering::Relaxed) {
+                let _ = TcpStream::connect(addr);
+            }
+        });
+        let _over = Over(&over);
+        server.wait_for_metric("chatd_lines_in_total", |count| count > 10_000);
+        server.signal(Signal::TERM);
+        server.wait(PATIENCE)
+    });
+    assert_eq!(ended.code, Some(0), "{}", ended.log);
+    deaf.read_to_any_end();
+}
