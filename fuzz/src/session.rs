@@ -19,7 +19,7 @@ const PEERS: [PeerId; 2] = [PeerId(0), PeerId(1)];
 struct Delivery {
     rooms: BTreeMap<RoomId, String>,
     members: BTreeMap<RoomId, BTreeSet<usize>>,
-    /// What each client read of rooms since it was last looked at.
+    /// What each client read of rooms since it was last looked at, whomever it ignores.
     read: [Vec<u8>; 4],
     names: [String; 4],
     gone: [bool; 4],
@@ -40,9 +40,11 @@ impl Sink for Delivery {
                 let was_there = self.members.get_mut(&room).expect("opened").remove(&place(conn));
                 assert!(was_there, "left twice");
             }
-            Action::Say { room, author, message } => {
+            Action::Say { room, author, hears, message } => {
+                let author = author.map(place);
                 for member in &self.members[&room] {
-                    if author.map(place) != Some(*member) && is_said(&message) {
+                    let is_own = author == Some(*member) && !hears;
+                    if !is_own && is_said(&message) {
                         DIALECTS[*member].render(&message, &mut self.read[*member]);
                     }
                 }
