@@ -282,7 +282,7 @@ fn a_server_that_dies_in_the_warm_up_ends_the_run_at_once() {
     scenario.warmup = Duration::from_secs(600);
     let target = start(Fault::Die { at: 20 });
     let (sender, ended) = channel();
-    std::thread::spawn(move || sender.send(load_test::run(scenario, target, None)));
+    std::thread::spawn(move || drop(sender.send(load_test::run(scenario, target, None))));
     let report = ended.recv_timeout(PATIENCE).expect("it ends at once").expect("it runs");
     assert_eq!(report.verdict, Verdict::Fail, "{report}");
     assert_eq!(report.audit.closed, 40, "{report}");
