@@ -61,8 +61,8 @@ impl Snapshot {
     }
 }
 
-/// Does the work, and says what this thread used for it; nothing where the kernel does not count, or
-/// if it was too short to tell.
+/// Does the work, and says what this thread used for it; nothing where the kernel does not count,
+/// or if it was too short to tell.
 pub(crate) fn watched<T>(
     name: &str,
     least: Duration,
