@@ -110,6 +110,9 @@ pub const REMARK_LEN_MAX: usize = 160;
 /// Of those who write to somebody who is away, how many are known to have been told so. Others hear
 /// it again. 12 bytes each, while somebody is away.
 pub const AWAY_TOLD_MAX: usize = 32;
+/// People whom one client may ignore: what it can make the core and its worker keep, 20 bytes for
+/// each, and look through for each line it is owed.
+pub const IGNORED_MAX: usize = 32;
 /// Numbers that are tried behind a nickname that is taken, to find one that is free.
 pub const NAME_TRIES_MAX: u32 = 20;
 /// Lines of a room that are kept for those who join it, unless the operator chooses.

@@ -15,7 +15,10 @@ use crate::text;
 /// When the file cannot be read, is too long, or is no text.
 pub fn read(path: &Path) -> Result<Arc<str>, Failure> {
     let failure = |told: String| {
-        Failure::new(Kind::Configuration, format_args!("{}: {told}", path.display()))
+        Failure::new(
+            Kind::Configuration,
+            format_args!("the message of the day, {}: {told}", path.display()),
+        )
     };
     let mut bytes = Vec::new();
     // One byte more than may be: whatever is there, a device too, is never read on.
@@ -24,7 +27,7 @@ pub fn read(path: &Path) -> Result<Arc<str>, Failure> {
         .and_then(|file| file.take(bound).read_to_end(&mut bytes))
         .map_err(|error| failure(error.to_string()))?;
     if bytes.len() > MOTD_LEN_MAX {
-        let told = format!("a message of the day has at most {MOTD_LEN_MAX} bytes; shorten it");
+        let told = format!("at most {MOTD_LEN_MAX} bytes; shorten it");
         return Err(failure(told));
     }
     let text = str::from_utf8(&bytes)
@@ -72,10 +75,16 @@ mod tests {
     fn what_is_no_message_of_the_day_is_named() {
         assert_eq!(of(&[b'x'; MOTD_LEN_MAX]).map(|motd| motd.len()), Ok(MOTD_LEN_MAX));
         let long = of(&[b'x'; MOTD_LEN_MAX + 1]).expect_err("it is too long");
-        assert_eq!(long, "FILE: a message of the day has at most 4096 bytes; shorten it");
-        assert_eq!(of(b"ab\xff").expect_err("no text"), "FILE: no UTF-8 text from byte 2 on");
+        assert_eq!(long, "the message of the day, FILE: at most 4096 bytes; shorten it");
+        assert_eq!(
+            of(b"ab\xff").expect_err("no text"),
+            "the message of the day, FILE: no UTF-8 text from byte 2 on"
+        );
         let none = read(Path::new("/nowhere/motd")).expect_err("no file");
-        assert_eq!(none.message, "/nowhere/motd: No such file or directory (os error 2)");
+        assert_eq!(
+            none.message,
+            "the message of the day, /nowhere/motd: No such file or directory (os error 2)"
+        );
         let endless = read(Path::new("/dev/zero")).expect_err("too long");
         assert!(endless.message.contains("at most 4096 bytes"), "{}", endless.message);
     }

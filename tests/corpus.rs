@@ -29,6 +29,11 @@ fn rich() {
 }
 
 #[test]
+fn session() {
+    each_input("session", checks::session);
+}
+
+#[test]
 fn rid() {
     each_input("rid", checks::rid);
 }

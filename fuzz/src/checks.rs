@@ -1,6 +1,7 @@
 //! What must hold for any bytes at all. The fuzz targets call these functions, and
 //! `tests/corpus.rs` calls them with the inputs that were worth keeping.
 
+mod session;
 mod terminal;
 
 use std::hash::RandomState;
@@ -40,6 +41,11 @@ pub fn gate(data: &[u8]) {
     assert!(is_shown(&clean), "{clean:?}");
     terminal::show(clean.as_bytes(), false);
     assert_eq!(text::clean(clean.as_bytes(), &mut String::new()), clean);
+}
+
+/// Four clients of all dialects: each reads just what was said where it is.
+pub fn session(data: &[u8]) {
+    session::run(data);
 }
 
 /// Rich mode: the line that the server edits. What is drawn holds only what the editor means to

@@ -8,7 +8,7 @@ use crate::summary::count;
 use crate::target::TargetArguments;
 use crate::{
     Failure, Progress, Report, Session, Slo, Verdict, bench, compare, failed, find_max, peers,
-    processes, run_showing, slo,
+    processes, run_showing, slo, soak,
 };
 use clap::{Args, Parser, Subcommand};
 use rustix::process::setpriority_process;
@@ -50,6 +50,8 @@ enum Command {
     Compare(compare::CompareArguments),
     /// Finds the most clients, or the highest rate, with which a server holds what is asked of it
     FindMax(Box<find_max::FindMaxArguments>),
+    /// Mixes loads for hours, and checks that the server comes back to rest after each cycle
+    Soak(soak::SoakArguments),
     /// Names the presets, what each is for and what it stands for
     List,
     /// Has a part of the clients of another process, which tells it what to do
@@ -102,12 +104,16 @@ struct OutputArguments {
 impl Arguments {
     /// Does what was asked. The exit code tells how it went.
     pub fn execute(self) -> Result<ExitCode, Failure> {
-        children::end_on_signals()?;
+        // A soak is asked first: it ends with a report.
+        if !matches!(self.command, Some(Command::Soak(_))) {
+            children::end_on_signals()?;
+        }
         match self.command {
             Some(Command::Bench(arguments)) => bench::execute(&arguments).map(success_if),
             Some(Command::Peers(arguments)) => peers::execute(&arguments).map(ExitCode::from),
             Some(Command::Compare(arguments)) => compare::execute(&arguments).map(ExitCode::from),
             Some(Command::FindMax(arguments)) => find_max::execute(&arguments).map(ExitCode::from),
+            Some(Command::Soak(arguments)) => soak::execute(&arguments).map(ExitCode::from),
             Some(Command::List) => say(&list()).map(|()| ExitCode::SUCCESS),
             Some(Command::Report(arguments)) => {
                 outputs::execute(&arguments).map(|()| ExitCode::SUCCESS)

@@ -50,6 +50,9 @@ pub struct Totals {
     /// Lines sent while a receiver was there and not come when it left: neither expected nor lost.
     #[serde(default)]
     pub under_way: u64,
+    /// Of those lost, what clients closed by the server missed after the last line that came.
+    #[serde(default)]
+    pub lost_after_close: u64,
 }
 
 impl Totals {
@@ -58,6 +61,17 @@ impl Totals {
         self.lost + self.duplicated + self.reordered + self.corrupted + self.foreign + self.closed
             > 0
             || self.delivered != self.expected
+    }
+
+    /// Whether all that went wrong is that the server closed clients, and what these then missed.
+    pub fn only_closed(&self) -> bool {
+        let others = Self {
+            closed: 0,
+            lost: self.lost.saturating_sub(self.lost_after_close),
+            expected: self.expected.saturating_sub(self.lost_after_close),
+            ..*self
+        };
+        self.closed > 0 && !others.any_fault()
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -70,6 +84,7 @@ impl Totals {
         self.foreign += other.foreign;
         self.closed += other.closed;
         self.under_way += other.under_way;
+        self.lost_after_close += other.lost_after_close;
     }
 }
 
@@ -140,6 +155,8 @@ struct ReceiverState {
     arrived: u64,
     /// Changed lines that explain no missing one yet.
     corrupted: u64,
+    /// The server has closed its connection.
+    closed: bool,
 }
 
 /// Where a stay that is not the receiver's first begins.
@@ -156,7 +173,7 @@ impl Audit {
     pub(crate) fn new(senders_by_receiver: impl Iterator<Item = u32>) -> Self {
         let mut cell_first = 0;
         let receiver = |senders: u32| {
-            let state = ReceiverState { cell_first, arrived: 0, corrupted: 0 };
+            let state = ReceiverState { cell_first, arrived: 0, corrupted: 0, closed: false };
             cell_first += senders as usize;
             state
         };
@@ -240,7 +257,8 @@ impl Audit {
     }
 
     /// The server closed the receiver's connection.
-    pub(crate) fn on_closed(&mut self) {
+    pub(crate) fn on_closed(&mut self, receiver: usize) {
+        self.receivers[receiver].closed = true;
         self.totals.closed += 1;
     }
 
@@ -266,7 +284,7 @@ impl Audit {
     /// missing line of its receiver, which then is not lost.
     pub(crate) fn settle(&mut self, receiver: usize, spans: impl Iterator<Item = Span>) {
         let state = &mut self.receivers[receiver];
-        let cell_first = state.cell_first;
+        let (cell_first, closed) = (state.cell_first, state.closed);
         let mut explained = std::mem::take(&mut state.corrupted);
         for span in spans {
             let index = cell_first + span.cell as usize;
@@ -277,6 +295,13 @@ impl Audit {
             self.totals.expected += range.len() as u64;
             self.totals.under_way += u64::from(span.sent.saturating_sub(range.end));
             self.totals.lost += lost;
+            if closed {
+                let after_last = match self.next[index] {
+                    UNHEARD => missing,
+                    next => u64::from(range.end - next),
+                };
+                self.totals.lost_after_close += lost.min(after_last);
+            }
             if lost > 0 {
                 self.note(receiver, Some(span.sender), |faults| faults.lost += lost);
             }
@@ -442,12 +467,32 @@ mod tests {
     }
 
     #[test]
-    fn a_closed_client_is_a_fault() {
-        let mut audit = Audit::new([0].into_iter());
-        audit.on_closed();
-        let (totals, _) = audit.finish();
-        assert_eq!(totals, Totals { closed: 1, ..Totals::default() });
-        assert!(totals.any_fault());
+    fn a_closed_client_is_a_fault_and_what_it_then_missed_is_told_apart() {
+        let closed = |came: &[u32]| {
+            let mut audit = Audit::new([1, 1].into_iter());
+            hear(&mut audit, came.iter().copied());
+            audit.on_closed(0);
+            audit.settle(0, [span(0, LINES, LINES)].into_iter());
+            audit.finish().0
+        };
+        // What came, then lost, of that after the close, whether the close is all.
+        let rows: [(&[u32], u64, u64, bool); 5] = [
+            (&[0, 1, 2, 3, 4], 0, 0, true),
+            (&[0, 1], 3, 3, true),
+            (&[], 5, 5, true),
+            (&[0, 2], 3, 2, false),
+            (&[1, 0, 2], 2, 2, false),
+        ];
+        for (came, lost, after_close, only) in rows {
+            let totals = closed(came);
+            assert_eq!((totals.lost, totals.lost_after_close), (lost, after_close), "{came:?}");
+            assert!(totals.any_fault() && totals.closed == 1, "{came:?}");
+            assert_eq!(totals.only_closed(), only, "{came:?}");
+        }
+        // Another one, who was not closed, has lost a line.
+        let mut other = closed(&[0, 1]);
+        other.add(&Totals { expected: 1, lost: 1, ..Totals::default() });
+        assert!(!other.only_closed());
     }
 
     #[test]

@@ -2,7 +2,7 @@
 //! and all when SIGINT or SIGTERM ends this process. A generator that was started by another one
 //! leaves by itself when that one has gone, even if it was killed: see `Orders`.
 
-use crate::options::say;
+use crate::options::{say, tell};
 use crate::{Failure, failed, usage};
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::consts::{SIGINT, SIGTERM};
@@ -10,6 +10,7 @@ use signal_hook::iterator::Signals;
 use std::collections::BTreeMap;
 use std::io::BufRead;
 use std::process::{Child, Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -74,6 +75,23 @@ pub(crate) fn end_on_signals() -> Result<(), Failure> {
         }
     });
     Ok(())
+}
+
+/// From here on the first SIGINT or SIGTERM only asks, and the flag says so; the next one ends the
+/// children, then this process.
+pub(crate) fn ask_on_signals() -> Result<&'static AtomicBool, Failure> {
+    static ASKED: AtomicBool = AtomicBool::new(false);
+    let signals = Signals::new([SIGINT, SIGTERM]);
+    let mut signals = signals.map_err(|error| failed("handling signals", &error))?;
+    std::thread::spawn(move || {
+        for signal in signals.forever() {
+            if ASKED.swap(true, Ordering::Relaxed) {
+                end_all(signal);
+            }
+            tell(&"\nending after this phase; once more: at once");
+        }
+    });
+    Ok(&ASKED)
 }
 
 /// Exits with the lock held: nothing is started in between.

@@ -2,10 +2,10 @@
 //! report is made of it.
 
 use crate::audit::{Faults, Totals, Where};
-use crate::limits::FAULT_ROWS_MAX;
+use crate::limits::{CLOSED_ROWS_MAX, FAULT_ROWS_MAX};
 use crate::middle::Kept;
 use crate::receive::Received;
-use crate::report::{Churn, FaultRow, ThreadReport};
+use crate::report::{Churn, ClosedClient, FaultRow, ThreadReport};
 use crate::scenario::Plan;
 use crate::server::Usage;
 use crate::stats::{Deliveries, Durations, Packed};
@@ -25,6 +25,8 @@ pub(crate) struct Found {
     pub(crate) faults: Vec<FaultRow>,
     /// Clients that the server closed, by the reason it gave.
     pub(crate) closed: BTreeMap<String, u64>,
+    /// Who they were, slow readers left out; the first so many.
+    pub(crate) closed_clients: Vec<ClosedClient>,
     pub(crate) churn: Churn,
     pub(crate) connect: Durations,
     pub(crate) join: Durations,
@@ -64,6 +66,7 @@ impl Found {
         }
         add_lagging(&mut self.lagging, &received.lagging);
         add_closed(&mut self.closed, &received.closed);
+        self.add_closed_clients(&received.closed_clients);
         self.churn.add(&received.churn);
         self.kept.add(&received.kept);
         let row = |(at, faults): (&Where, &Faults)| FaultRow {
@@ -89,6 +92,7 @@ impl Found {
         self.audit.add(&other.audit);
         self.add_faults(other.faults.into_iter());
         add_closed(&mut self.closed, &other.closed);
+        self.add_closed_clients(&other.closed_clients);
         self.churn.add(&other.churn);
         self.connect.add(&other.connect);
         self.join.add(&other.join);
@@ -160,6 +164,12 @@ impl Found {
                 }
             }
         }
+    }
+
+    fn add_closed_clients(&mut self, others: &[ClosedClient]) {
+        self.closed_clients.extend_from_slice(others);
+        self.closed_clients.sort_unstable_by_key(|closed| closed.client);
+        self.closed_clients.truncate(CLOSED_ROWS_MAX);
     }
 
     /// Sorted, so that it does not matter in which order threads and processes were added.

@@ -3,7 +3,7 @@
 //! unchanged.
 //!
 //! ```text
-//! main ─▶ args ─▶ bench, peers, find_max ─▶ processes ─▶ session ─▶ receive, send
+//! main ─▶ args ─▶ bench, peers, soak, .. ─▶ processes ─▶ session ─▶ receive, send
 //!            │               │                                │           └──▶ scenario, protocol,
 //!            │               └──▶ options, server             └──▶ stats       wire, audit: pure
 //!            └──▶ compare, outputs ─▶ html, hdr ─▶ report           └──▶ report
@@ -25,6 +25,7 @@ pub mod html;
 mod jitter;
 pub mod limits;
 mod machine;
+mod metrics;
 mod middle;
 mod options;
 mod outcome;
@@ -41,6 +42,7 @@ mod send;
 pub mod server;
 mod session;
 mod slo;
+mod soak;
 mod stats;
 mod summary;
 mod target;

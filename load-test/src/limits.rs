@@ -44,7 +44,9 @@ pub(crate) const AUDIT_CELLS_MAX: u64 = 64 << 20;
 pub(crate) const GAPS_MAX: usize = 1 << 20;
 /// Pairs of receiver and sender with faults that are listed one by one; the totals are exact.
 pub(crate) const FAULT_ROWS_MAX: usize = 4096;
-/// Rows of the fault table that are printed.
+/// Closed clients that are listed one by one, 300 bytes each as JSON; the totals are exact.
+pub(crate) const CLOSED_ROWS_MAX: usize = 1024;
+/// Rows of the tables of faults and of closed clients that are printed.
 pub(crate) const FAULT_ROWS_SHOWN: usize = 20;
 
 /// Connections from one source address on loopback. Of the 28,232 ports of Linux's default range,
@@ -172,3 +174,40 @@ pub(crate) const COMPARE_LEVEL: f64 = 0.05;
 pub(crate) const FIND_MAX_STEPS: u32 = 40;
 /// Lines a second beyond which none is searched: more than one thread can send.
 pub(crate) const FIND_MAX_RATE: u32 = 1_000_000;
+
+/// How long an answer of chatd's admin endpoint may take: it is a few kilobytes.
+pub(crate) const ADMIN_ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long it may be, in bytes: a hundred times what it is.
+pub(crate) const ADMIN_ANSWER_LEN_MAX: u64 = 1 << 20;
+
+/// The longest soak: a week. Each cycle is kept, in about 4 kB.
+pub(crate) const SOAK_DURATION_MAX: Duration = Duration::from_secs(7 * 86_400);
+/// Phases of a cycle, but of the first one, which has each kind: half a minute until the next rest.
+pub(crate) const SOAK_PHASES: u64 = 4;
+/// Cycles from which on the thirds of a soak can be compared: one in each.
+pub(crate) const SOAK_CYCLES_MIN: usize = 3;
+/// The longest that a server may be given to come to rest after a cycle: who leaves at once is gone
+/// within minutes, whatever TCP waits for.
+pub(crate) const SOAK_REST_MAX: Duration = Duration::from_secs(3600);
+/// Between two looks whether it is.
+pub(crate) const SOAK_REST_INTERVAL: Duration = Duration::from_millis(50);
+/// How often the server is looked at while there is load: as often as a curve has columns, but not
+/// more than this.
+pub(crate) const SOAK_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);
+/// How much larger resident memory at rest may be in the last third of a soak than in the first, in
+/// per cent, and beyond that in bytes. Pools grow to the most that was ever needed at a time. The
+/// first cycle has every kind of load in every dialect at its full size, so most of that is in the
+/// first third; but lines that come together in another way may need a little more, and an
+/// allocator keeps pages that are used in part.
+pub(crate) const SOAK_GROWTH_PERCENT_MAX: u64 = 5;
+/// See there.
+pub(crate) const SOAK_GROWTH_BYTES_MAX: u64 = 2 << 20;
+/// Connections a second that are made and reset at once: a few cores' worth of accepts would leave
+/// nothing to measure the others with.
+pub(crate) const SOAK_RESETS_RATE: u32 = 2000;
+/// Between two bytes of a connection that never finishes its line.
+pub(crate) const SOAK_DRIP_INTERVAL: Duration = Duration::from_secs(1);
+/// How long such a small client waits for a connection.
+pub(crate) const SOAK_CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// Cycles that the HTML report lists, about 300 bytes each; the JSON has all.
+pub(crate) const SOAK_ROWS_DRAWN: usize = 500;

@@ -43,16 +43,17 @@ pub(crate) fn write_json(path: &Path, value: &impl serde::Serialize) -> Result<(
     written.map_err(|error| failed(&path.display().to_string(), &error))
 }
 
-/// `5s`, `500ms`, `2m`.
+/// `5s`, `500ms`, `2m`, `1h`.
 pub(crate) fn parse_duration(text: &str) -> Result<Duration, String> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, unit) = text.split_at(digits);
-    let number: u64 = number.parse().map_err(|_| "expected 5s, 500ms or 2m".to_owned())?;
+    let number: u64 = number.parse().map_err(|_| "expected 5s, 500ms, 2m or 1h".to_owned())?;
     match unit {
         "ms" => Ok(Duration::from_millis(number)),
         "s" => Ok(Duration::from_secs(number)),
         "m" => Ok(Duration::from_secs(number.saturating_mul(60))),
-        _ => Err("the unit is ms, s or m".into()),
+        "h" => Ok(Duration::from_secs(number.saturating_mul(3600))),
+        _ => Err("the unit is ms, s, m or h".into()),
     }
 }
 
@@ -76,7 +77,8 @@ mod tests {
             ("s", None),
             ("-1s", None),
             ("", None),
-            ("1h", None),
+            ("1h", Some(3_600_000)),
+            ("1d", None),
         ];
         for (text, ms) in rows {
             let duration = parse_duration(text).ok();

@@ -46,6 +46,7 @@ impl Findings<'_> {
             measured: all.count,
             audit: found.audit,
             closed_reasons: self.closed_reasons(),
+            closed_clients: found.closed_clients.clone(),
             faults: found.faults.clone(),
             churn: self.plan.movers().next().map(|_| found.churn),
             latency_us: all.latency.percentiles(),

@@ -15,10 +15,12 @@ pub(crate) use connect::loopback_address;
 
 use crate::audit::{Audit, Expected, Faults, Span, Totals, Where};
 use crate::clock::{duration_ns, now_ns};
-use crate::limits::{EVENTS_MAX, LAST_WORDS_AGE_MAX, READ_LEN, REASON_LEN_MAX, REASONS_MAX};
+use crate::limits::{
+    CLOSED_ROWS_MAX, EVENTS_MAX, LAST_WORDS_AGE_MAX, READ_LEN, REASON_LEN_MAX, REASONS_MAX,
+};
 use crate::middle::Kept;
 use crate::protocol::{Decoder, Item};
-use crate::report::Churn;
+use crate::report::{Churn, ClosedClient};
 use crate::scenario::{Conduct, Line, Plan, Sender};
 use crate::send::Outlet;
 use crate::session::Shared;
@@ -53,6 +55,8 @@ pub(crate) struct Received {
     pub(crate) faults: HashMap<Where, Faults>,
     /// Clients that the server closed, by the reason it gave.
     pub(crate) closed: BTreeMap<String, u64>,
+    /// Who they were, slow readers left out; the first so many.
+    pub(crate) closed_clients: Vec<ClosedClient>,
     /// From a request for a room to its answer, of those who returned.
     pub(crate) join: Durations,
     /// What those did who leave and return.
@@ -97,6 +101,7 @@ pub(crate) struct Receiver {
     deliveries: Vec<Deliveries>,
     lagging: BTreeMap<usize, Deliveries>,
     closed: BTreeMap<String, u64>,
+    closed_clients: Vec<ClosedClient>,
     moves: Moves,
     churn: Churn,
     paces: Vec<Pace>,
@@ -156,6 +161,7 @@ impl Receiver {
             deliveries: vec![Deliveries::new(); plan.scenario.groups.len()],
             lagging: BTreeMap::new(),
             closed: BTreeMap::new(),
+            closed_clients: Vec::new(),
             moves: Moves::new(&plan, thread),
             churn: Churn::default(),
             paces: Vec::new(),
@@ -463,12 +469,26 @@ impl Receiver {
         if self.clients[index].conduct == Conduct::Lags {
             reason.push_str(" (slow reader)");
         } else {
-            self.audit.on_closed();
+            self.audit.on_closed(index);
+            self.list_closed(index, &reason);
         }
         if self.closed.len() >= REASONS_MAX && !self.closed.contains_key(&reason) {
             reason = "other reasons".into();
         }
         *self.closed.entry(reason).or_default() += 1;
+    }
+
+    fn list_closed(&mut self, index: usize, reason: &str) {
+        if self.closed_clients.len() < CLOSED_ROWS_MAX {
+            let client = self.number(index);
+            let group = &self.plan.scenario.groups[self.plan.group(client)];
+            self.closed_clients.push(ClosedClient {
+                client,
+                room: self.plan.room(client),
+                group: group.name.clone(),
+                reason: reason.into(),
+            });
+        }
     }
 
     /// What a client should still get, now that everything is sent.
@@ -554,6 +574,7 @@ impl Receiver {
             totals,
             faults: faults.into_iter().map(global).collect(),
             closed: self.closed,
+            closed_clients: self.closed_clients,
             join: self.join,
             churn: self.churn,
             kept: self.kept.unwrap_or_default(),

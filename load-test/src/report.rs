@@ -43,6 +43,9 @@ pub struct Report {
     pub audit: Totals,
     /// The clients that the server closed, by the reason it gave.
     pub closed_reasons: Vec<ClosedReason>,
+    /// Who they were, slow readers left out; the first 1,024 by number.
+    #[serde(default)]
+    pub closed_clients: Vec<ClosedClient>,
     /// Where the faults are.
     pub faults: Vec<FaultRow>,
     /// How often members left and returned, if some did.
@@ -113,7 +116,8 @@ pub struct Pinning {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
-    /// Lines did not come as they should, or clients were closed: the audit says how many.
+    /// Lines did not come as they should, or clients were closed: the audit says how many. Unless
+    /// `Void` explains that clients were closed.
     Fail,
     /// The generator was the bottleneck: the figures say nothing of the server.
     Void,
@@ -144,6 +148,19 @@ pub struct ClosedReason {
     pub reason: String,
     /// How many.
     pub count: u64,
+}
+
+/// A client that the server closed.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClosedClient {
+    /// Its number.
+    pub client: u32,
+    /// The number of its room.
+    pub room: u32,
+    /// The name of its group.
+    pub group: String,
+    /// As in `ClosedReason`.
+    pub reason: String,
 }
 
 /// Members that came and went, the warm-up included.

@@ -13,7 +13,7 @@ use std::collections::VecDeque;
 use std::ffi::OsStr;
 use std::io::{BufRead, BufReader, PipeReader, PipeWriter};
 use std::net::{SocketAddr, TcpStream};
-use std::os::unix::process::ExitStatusExt;
+use std::os::unix::process::{CommandExt, ExitStatusExt};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -44,6 +44,8 @@ impl Server {
         let mut command = Command::new(program);
         let (log, stderr) = log_pipe()?;
         command.args(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(stderr);
+        // Ctrl-C is for this process, which ends the server when it has seen to it.
+        command.process_group(0);
         let nowhere = SocketAddr::from(([0, 0, 0, 0], 0));
         let mut server = Self::spawn(command, log, nowhere, cpus)?;
         server.addr = server.await_listening(false)?;
@@ -107,6 +109,11 @@ impl Server {
     /// Where it serves its metrics, if it was started to; it says so after where it listens.
     pub fn await_admin(&self) -> Result<SocketAddr, Failure> {
         self.await_listening(true)
+    }
+
+    /// Where else it listens, one place after the other, if it was started to.
+    pub(crate) fn await_next(&self) -> Result<SocketAddr, Failure> {
+        self.await_listening(false)
     }
 
     /// Its process id.
@@ -322,6 +329,23 @@ impl Watch {
         Ok(Usage { voluntary_switches, involuntary_switches, ..usage })
     }
 
+    /// Its open descriptors. What io_uring holds without a descriptor is not among them.
+    pub(crate) fn descriptors(&self) -> Result<u64, Failure> {
+        let path = format!("/proc/{}/fd", self.pid);
+        let entries = std::fs::read_dir(&path).map_err(|error| failed(&path, &error))?;
+        Ok(entries.count() as u64)
+    }
+
+    /// Its threads, without those that the kernel adds and takes away for io_uring.
+    pub(crate) fn threads(&self) -> Result<u64, Failure> {
+        let path = format!("/proc/{}/task", self.pid);
+        let tasks = std::fs::read_dir(&path).map_err(|error| failed(&path, &error))?;
+        let names = tasks.flatten().map(|task| std::fs::read_to_string(task.path().join("comm")));
+        // One that has ended meanwhile is left out.
+        let own = names.flatten().filter(|name| !name.starts_with("iou-"));
+        Ok(own.count() as u64)
+    }
+
     /// Of all threads that are there now: the process's own count is the first thread's.
     fn switches(&self) -> Result<(u64, u64), Failure> {
         let path = format!("/proc/{}/task", self.pid);
@@ -392,6 +416,33 @@ fn parse_tcp_sockets(text: &str) -> Option<(u64, u64)> {
     };
     let page_len = u64::try_from(rustix::param::page_size()).ok()?;
     Some((number("inuse")?, number("mem")? * page_len))
+}
+
+/// TCP sockets that are bound to one of these local ports here, listening ones and those in
+/// TIME_WAIT (which are no sockets any more) left out: connections, whoever still has them.
+pub(crate) fn connections_at(ports: &[u16]) -> Result<u64, Failure> {
+    let mut connections = 0;
+    for path in ["/proc/net/tcp", "/proc/net/tcp6"] {
+        match std::fs::read_to_string(path) {
+            Ok(text) => connections += count_connections(&text, ports),
+            // A kernel without IPv6 has no tcp6.
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(error) => return Err(failed(path, &error)),
+        }
+    }
+    Ok(connections)
+}
+
+/// Fields of a line: number, local address, remote address, state.
+fn count_connections(text: &str, ports: &[u16]) -> u64 {
+    let is_connection = |line: &&str| {
+        let mut fields = line.split_whitespace().skip(1);
+        let port = fields.next().and_then(|local| local.rsplit_once(':'));
+        let port = port.and_then(|(_, port)| u16::from_str_radix(port, 16).ok());
+        let state = fields.nth(1).unwrap_or_default();
+        port.is_some_and(|port| ports.contains(&port)) && !["06", "0A"].contains(&state)
+    };
+    text.lines().skip(1).filter(is_connection).count() as u64
 }
 
 /// How often the kernel dropped connections because a listener was full: the values of
@@ -512,6 +563,20 @@ mod tests {
         }
         child.wait().expect("it was killed");
         assert!(watch.usage().is_err());
+    }
+
+    #[test]
+    fn connections_are_counted_by_their_local_port() {
+        let text = "  sl  local_address rem_address   st tx_queue rx_queue\n\
+            0: 0100007F:0A42 00000000:0000 0A 0:0\n\
+            1: 0100007F:0A42 0100007F:C350 01 0:0\n\
+            2: 0100007F:0A42 0100007F:C351 06 0:0\n\
+            3: 0100007F:C350 0100007F:0A42 01 0:0\n\
+            4: 0100007F:0A43 0100007F:C352 08 0:0\n";
+        assert_eq!(count_connections(text, &[0x0A42]), 1);
+        assert_eq!(count_connections(text, &[0x0A42, 0x0A43]), 2);
+        assert_eq!(count_connections(text, &[1]), 0);
+        assert!(connections_at(&[1]).is_ok());
     }
 
     #[test]

@@ -270,6 +270,7 @@ impl Session {
             audit: Totals::default(),
             faults: Vec::new(),
             closed: BTreeMap::new(),
+            closed_clients: Vec::new(),
             churn: Churn::default(),
             kept: Kept::default(),
         };

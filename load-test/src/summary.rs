@@ -2,7 +2,8 @@
 
 use crate::limits::FAULT_ROWS_SHOWN;
 use crate::report::{
-    Churn, Generator, Percentiles, Receivers, Report, ServerReport, SloRow, Spread, Verdict,
+    Churn, ClosedClient, Generator, Percentiles, Receivers, Report, ServerReport, SloRow, Spread,
+    Verdict,
 };
 use std::fmt::{Display, Formatter, Result};
 
@@ -143,7 +144,21 @@ impl Report {
         for closed in &self.closed_reasons {
             writeln!(out, "closed     {}: {}", count(closed.count), closed.reason)?;
         }
+        self.closed_table(out)?;
         write!(out, "connected  {} clients in {:.2} s", count(self.clients), self.connect_total_s)
+    }
+
+    fn closed_table(&self, out: &mut Formatter<'_>) -> Result {
+        for closed in self.closed_clients.iter().take(FAULT_ROWS_SHOWN) {
+            let ClosedClient { client, room, group, reason } = closed;
+            writeln!(out, "           client {client}, room {room}, group {group}: {reason}")?;
+        }
+        match self.audit.closed.saturating_sub(FAULT_ROWS_SHOWN as u64) {
+            more if more > 0 && !self.closed_clients.is_empty() => {
+                writeln!(out, "           and {} more clients", count(more))
+            }
+            _ => Ok(()),
+        }
     }
 
     fn fault_table(&self, out: &mut Formatter<'_>) -> Result {
@@ -339,5 +354,18 @@ mod tests {
             "{text}"
         );
         assert!(text.contains("closed     1: too slow\n"), "{text}");
+
+        let who = |client| ClosedClient {
+            client,
+            room: 3,
+            group: "all".into(),
+            reason: "too slow".into(),
+        };
+        report.closed_clients = (7..30).map(who).collect();
+        report.audit.closed = 25;
+        let text = report.to_string();
+        assert!(text.contains("\n           client 7, room 3, group all: too slow\n"), "{text}");
+        assert!(text.contains("client 26,") && !text.contains("client 27,"), "{text}");
+        assert!(text.contains("\n           and 5 more clients\n"), "{text}");
     }
 }

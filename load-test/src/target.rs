@@ -104,12 +104,12 @@ impl Target {
     }
 }
 
-fn watch(pid: u32) -> Result<Watch, Failure> {
+pub(crate) fn watch(pid: u32) -> Result<Watch, Failure> {
     Watch::new(pid).map_err(|why| usage(format!("--server-pid {pid}: {why}")))
 }
 
 /// An address, or a name that is looked up, with a port.
-fn parse_addr(text: &str) -> Result<SocketAddr, String> {
+pub(crate) fn parse_addr(text: &str) -> Result<SocketAddr, String> {
     let host = text.trim_start_matches('[').trim_end_matches(']');
     if host.parse::<IpAddr>().is_ok() || !text.contains(':') {
         return Err("it has no port: write it as HOST:PORT, such as 127.0.0.1:2626".into());

@@ -19,12 +19,16 @@
 //!   shares the cores with the receiving threads, whose own work it may have to wait for, so this
 //!   needs more than the first rule does.
 //!
-//! A run with faults is no less faulty for it: its verdict is `fail`.
+//! A run with faults is no less faulty for it: its verdict is `fail`. There is one exception. A
+//! server closes clients that do not read, and they do not if the thread that reads for them is
+//! occupied. So if that is all that is wrong, some clients closed and what they missed after the
+//! last line that they got, and the second rule holds, the run is void. If all clients were closed,
+//! it is the server that left, and it has failed.
 
 use crate::limits::{
     JITTER_FLOOR_US, JITTER_SHARE_MAX, LAG_FLOOR_US, LAG_SHARE_MAX, RECEIVER_OCCUPIED_MAX,
 };
-use crate::report::{Report, Verdict};
+use crate::report::{Report, ThreadReport, Verdict};
 use crate::slo::Slo;
 use std::fmt::{Display, Formatter};
 use std::process::ExitCode;
@@ -65,7 +69,17 @@ impl Report {
     /// Judges the run by what it found and what was asked of it.
     pub(crate) fn judge(&mut self) {
         self.void_reasons = void_reasons(self);
-        self.verdict = if self.audit.any_fault() {
+        let starved = self.audit.only_closed()
+            && self.audit.closed < u64::from(self.clients)
+            && self.generator.threads.iter().any(is_occupied);
+        if starved {
+            self.void_reasons.push(format!(
+                "clients closed by the server: {}; that they did not read may be the generator's \
+                 fault",
+                self.audit.closed
+            ));
+        }
+        self.verdict = if self.audit.any_fault() && !starved {
             Verdict::Fail
         } else if !self.void_reasons.is_empty() {
             Verdict::Void
@@ -96,8 +110,7 @@ fn void_reasons(report: &Report) -> Vec<String> {
         }
     }
     for thread in &report.generator.threads {
-        let occupied = thread.busy + thread.waiting;
-        if thread.name.starts_with(RECEIVER_NAME) && occupied > RECEIVER_OCCUPIED_MAX {
+        if is_occupied(thread) {
             reasons.push(format!(
                 "{} ran {:.0} % of the time and waited for a core {:.0} %, so it read late: more \
                  --threads, cores of its own (--pin), or fewer deliveries",
@@ -120,6 +133,11 @@ fn void_reasons(report: &Report) -> Vec<String> {
     reasons
 }
 
+fn is_occupied(thread: &ThreadReport) -> bool {
+    let occupied = thread.busy + thread.waiting;
+    thread.name.starts_with(RECEIVER_NAME) && occupied > RECEIVER_OCCUPIED_MAX
+}
+
 fn ms(us: f64) -> String {
     format!("{:.1} ms", us / 1e3)
 }
@@ -127,7 +145,8 @@ fn ms(us: f64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::report::{Percentiles, SloRow, ThreadReport};
+    use crate::audit::Totals;
+    use crate::report::{Percentiles, SloRow};
 
     fn percentiles(p50: f64, p99: f64) -> Percentiles {
         Percentiles { p50, p90: p99, p99, p999: p99, max: p99, count: 1000 }
@@ -184,6 +203,41 @@ mod tests {
         idle.latency_us = Percentiles::default();
         idle.judge();
         assert_eq!(idle.verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn who_is_closed_because_the_generator_did_not_read_is_no_fault_of_the_server() {
+        const OCCUPIED: (&str, f64, f64) = ("receive-0", 0.5, 0.45);
+        const CALM: (&str, f64, f64) = ("receive-0", 0.5, 0.1);
+        let closed = |closed| Totals {
+            expected: 100,
+            delivered: 90,
+            lost: 10,
+            lost_after_close: 10,
+            closed,
+            ..Totals::default()
+        };
+        let rows = [
+            (closed(3), OCCUPIED, Verdict::Void),
+            (closed(3), CALM, Verdict::Fail),
+            (closed(3), ("send", 1.0, 0.0), Verdict::Fail),
+            // All of them: the server has left.
+            (closed(5), OCCUPIED, Verdict::Fail),
+            // One was lost before.
+            (Totals { lost_after_close: 9, ..closed(3) }, OCCUPIED, Verdict::Fail),
+            (Totals { duplicated: 1, ..closed(3) }, OCCUPIED, Verdict::Fail),
+            (Totals { foreign: 1, ..closed(3) }, OCCUPIED, Verdict::Fail),
+            (closed(0), OCCUPIED, Verdict::Fail),
+        ];
+        for (audit, thread, verdict) in rows {
+            let mut report = report((0.0, 0.0), 0.0, thread);
+            (report.clients, report.audit) = (5, audit);
+            report.judge();
+            assert_eq!(report.verdict, verdict, "{audit:?} {thread:?}");
+            let told =
+                report.void_reasons.iter().any(|why| why.contains("closed by the server: 3"));
+            assert_eq!(told, verdict == Verdict::Void, "{:?}", report.void_reasons);
+        }
     }
 
     #[test]

@@ -93,7 +93,7 @@ fn impossible_loads_are_refused() {
         ("--burst 100", 2, "5s is too short for a line at --rate 10 --burst 100: at least 10s"),
         ("--duration 0s", 2, "0s is too short for a line at --rate 10: at least 100ms"),
         ("--duration 50ms", 2, "50ms is too short for a line at --rate 10: at least 100ms"),
-        ("--duration 5", 2, "the unit is ms, s or m"),
+        ("--duration 5", 2, "the unit is ms, s, m or h"),
         ("--duration 2000m", 2, "a day at most"),
         ("--threads 0", 2, "--threads must be 1 to 64"),
         ("--connections-in-flight 0", 2, "--connections-in-flight must be at least 1"),

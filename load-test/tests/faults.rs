@@ -162,6 +162,10 @@ fn a_client_that_the_server_closes_is_counted_and_not_waited_for() {
     assert!(lost > 0, "{report}");
     let reason = ClosedReason { reason: GOODBYE.into(), count: 1 };
     assert_eq!(report.closed_reasons, [reason], "{report}");
+    assert_eq!(report.audit.lost_after_close, lost, "{report}");
+    let [who] = &report.closed_clients[..] else { panic!("{:?}", report.closed_clients) };
+    let of_it = report.faults.iter().all(|row| row.receiver == u64::from(who.client));
+    assert!(of_it && who.reason == GOODBYE && who.group == "all" && who.room == 0, "{who:?}");
 }
 
 /// One sender of 200 lines/s; of the other 39, 19 leave and return, 38 in a second.

@@ -1,6 +1,6 @@
 //! The report as harnesses read it: every key is in REPORT.md, and every key there is in a report.
 
-use load_test::report::{Churn, ClosedReason, FaultRow, Report, SloRow};
+use load_test::report::{Churn, ClosedClient, ClosedReason, FaultRow, Report, SloRow};
 use load_test::server::{Server, Watch};
 use load_test::{Group, Protocol, Scenario};
 use serde_json::Value;
@@ -34,6 +34,7 @@ fn report() -> Report {
     report.void_reasons = vec!["late".into()];
     report.slo = vec![SloRow::default()];
     report.closed_reasons = vec![ClosedReason { reason: "quit".into(), count: 1 }];
+    report.closed_clients = vec![ClosedClient::default()];
     report.churn = Some(Churn::default());
     report.faults = vec![FaultRow::default()];
     report

@@ -39,6 +39,15 @@ pub(super) enum Command<'a> {
     Reply(&'a str),
     /// Where somebody is.
     Whois(&'a str),
+    /// Who is ignored.
+    Ignored,
+    /// Not to be told what somebody does (`on`), or to be told again.
+    Ignore {
+        /// Their name.
+        name: &'a str,
+        /// Whether it begins.
+        on: bool,
+    },
     /// What the writer does; not empty.
     Act(&'a str),
     /// What the room is about.
@@ -86,7 +95,7 @@ pub(super) const ROOM_FORM: &str = "/ROOM";
 /// Takes a topic away, where one would be given.
 pub(super) const NO_TOPIC: &str = "-";
 
-const VERBS: [Verb; 22] = [
+const VERBS: [Verb; 24] = [
     Verb { form: "/help [COMMAND]", read: help },
     Verb { form: "/nick NAME", read: |arguments| one_word(arguments).map(Command::Nick) },
     Verb { form: "/login NAME", read: |arguments| one_word(arguments).map(Command::Login) },
@@ -101,6 +110,8 @@ const VERBS: [Verb; 22] = [
     Verb { form: "/whois NAME", read: |arguments| one_word(arguments).map(Command::Whois) },
     Verb { form: "/me TEXT", read: |arguments| some(arguments).map(Command::Act) },
     Verb { form: "/topic [TEXT]", read: topic },
+    Verb { form: "/ignore [NAME]", read: ignore },
+    Verb { form: "/unignore NAME", read: unignore },
     Verb { form: "/history [on|off]", read: history },
     Verb { form: "/time on|off", read: |word| on_or_off(word).map(Command::SetTime) },
     Verb { form: "/away [TEXT]", read: |arguments| Some(Command::Away(arguments)) },
@@ -189,6 +200,17 @@ fn help(arguments: &str) -> Option<Command<'_>> {
     }
 }
 
+fn ignore(arguments: &str) -> Option<Command<'_>> {
+    match arguments {
+        "" => Some(Command::Ignored),
+        _ => one_word(arguments).map(|name| Command::Ignore { name, on: true }),
+    }
+}
+
+fn unignore(arguments: &str) -> Option<Command<'_>> {
+    one_word(arguments).map(|name| Command::Ignore { name, on: false })
+}
+
 fn history(arguments: &str) -> Option<Command<'_>> {
     match arguments {
         "" => Some(Command::History),
@@ -267,6 +289,12 @@ mod tests {
             ("/topic", Topic),
             ("/topic -", SetTopic("-")),
             ("/topic two words", SetTopic("two words")),
+            ("/ignore", Ignored),
+            ("/ignore b", Ignore { name: "b", on: true }),
+            ("/IGNORE -b", Ignore { name: "-b", on: true }),
+            ("/ignore b c", Usage("/ignore [NAME]")),
+            ("/unignore b", Ignore { name: "b", on: false }),
+            ("/unignore", Usage("/unignore NAME")),
             ("/time on", SetTime(true)),
             ("/time Off", SetTime(false)),
             ("/time", Usage("/time on|off")),

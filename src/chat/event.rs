@@ -207,14 +207,26 @@ pub enum Action<T> {
         /// What.
         message: Message<T>,
     },
-    /// All members of a room are told something, but its author.
+    /// All members of a room are told something, but those who ignore its author.
     Say {
         /// Where.
         room: RoomId,
-        /// Who does not hear it.
+        /// Whose doing it is, if it is one person's.
         author: Option<ConnId>,
+        /// Whether the author hears it too.
+        hears: bool,
         /// What.
         message: Message<T>,
+    },
+    /// The connection is told nothing in rooms that `other` is the author of, from here on, or is
+    /// again. To the observers too: it is part of who hears what.
+    Ignore {
+        /// Whose.
+        conn: ConnId,
+        /// The author.
+        other: ConnId,
+        /// Whether it is not told.
+        on: bool,
     },
     /// Each line the connection is sent begins with the time, from here on, or not.
     Stamp {
@@ -284,8 +296,12 @@ impl<T> Action<T> {
             Self::Tell { conn, message } => {
                 Action::Tell { conn: *conn, message: message.map(text_of) }
             }
-            Self::Say { room, author, message } => {
-                Action::Say { room: *room, author: *author, message: message.map(text_of) }
+            Self::Say { room, author, hears, message } => {
+                let message = message.map(text_of);
+                Action::Say { room: *room, author: *author, hears: *hears, message }
+            }
+            Self::Ignore { conn, other, on } => {
+                Action::Ignore { conn: *conn, other: *other, on: *on }
             }
             Self::Hold { room, on } => Action::Hold { room: *room, on: *on },
             Self::Stamp { conn, on } => Action::Stamp { conn: *conn, on: *on },

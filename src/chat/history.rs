@@ -55,11 +55,6 @@ impl Budget {
 }
 
 impl History {
-    /// How many lines it keeps.
-    pub(super) fn len(&self) -> u32 {
-        u32::try_from(self.lines.len()).expect("at most HISTORY_LINES_MAX")
-    }
-
     /// Keeps a line, and lets go of the oldest for it. Without memory for it, it is not kept.
     pub(super) fn push(
         &mut self,

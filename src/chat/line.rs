@@ -2,13 +2,14 @@
 
 use std::hash::BuildHasher;
 
-use super::Chat;
 use super::command::{self, Command, NO_TOPIC, ROOM_FORM, echo};
 use super::event::{Action, PeerSet, RoomId, Sink};
+use super::looks::Nicknames;
 use super::message::{Message, What};
 use super::nick::{Name, is_name};
 use super::room::LOBBY;
 use super::session::{Away, Seat, SessionId};
+use super::{By, Chat};
 use crate::limits::{LIST_LEN_MAX, NAME_LEN_MAX, NAME_TRIES_MAX, REMARK_LEN_MAX};
 use crate::time::Time;
 
@@ -34,6 +35,8 @@ impl<S: BuildHasher> Chat<S> {
             Command::Rooms => self.list_rooms(user, sink),
             Command::Who(name) => self.who(user, name, sink),
             Command::Whois(name) => self.whois(user, name, sink),
+            Command::Ignored => self.list_ignored(user, sink),
+            Command::Ignore { name, on } => self.ignore(user, name, on, sink),
             Command::Msg { to, text } => self.direct(user, to, text, sink),
             Command::Reply(text) => self.reply(user, text, sink),
             Command::Topic => self.show_topic(user, sink),
@@ -85,7 +88,7 @@ impl<S: BuildHasher> Chat<S> {
             What::Said => Message::Said { author, text },
             What::Acted => Message::Acted { author, text },
         };
-        self.tell_room(room, Some(conn), message, sink);
+        self.tell_room(room, By { conn, hears: false }, message, sink);
         self.rooms.remember(now, room, conn, name, (what, text));
     }
 
@@ -104,6 +107,9 @@ impl<S: BuildHasher> Chat<S> {
     }
 
     fn write_to(&mut self, user: SessionId, reader: SessionId, text: &str, sink: &mut impl Sink) {
+        if self.is_refused(user, reader, sink) {
+            return;
+        }
         self.come_back(user, sink);
         let to = self.sessions[reader].name();
         self.deliver(user, reader, text, sink);
@@ -202,8 +208,9 @@ impl<S: BuildHasher> Chat<S> {
         }
         let topic = if topic == NO_TOPIC { "" } else { topic };
         self.rooms[room].set_topic(topic);
-        let name = self.sessions[user].name();
-        self.tell_room(room, None, Message::TopicSet { name: name.as_str(), topic }, sink);
+        let (conn, name) = (self.sessions[user].conn, self.sessions[user].name());
+        let by = By { conn, hears: true };
+        self.tell_room(room, by, Message::TopicSet { name: name.as_str(), topic }, sink);
     }
 
     /// Says whether the user has the name now.
@@ -215,7 +222,8 @@ impl<S: BuildHasher> Chat<S> {
         sink: &mut impl Sink,
     ) -> bool {
         let Some(nick) = self.nicknames.read(name) else {
-            self.tell(user, Message::BadName { name: echo(name) }, sink);
+            let letters = self.nicknames;
+            self.tell(user, Message::BadName { name: echo(name), letters }, sink);
             return false;
         };
         let name = nick.as_str();
@@ -234,7 +242,7 @@ impl<S: BuildHasher> Chat<S> {
             let notice = Message::Renamed { old: old.as_str(), new: name };
             let mut index = 0;
             while let Some(Seat { room, .. }) = self.sessions.seat(user, index) {
-                self.announce(now, room, Some(conn), notice, sink);
+                self.announce(now, room, By { conn, hears: false }, notice, sink);
                 index += 1;
             }
         }
@@ -265,7 +273,7 @@ impl<S: BuildHasher> Chat<S> {
             Ok(room) => {
                 self.go(now, user, room, sink);
                 let is_wanted = self.sessions.aside(user).is_none_or(|aside| !aside.no_history);
-                if is_wanted && self.rooms[room].history.len() > 0 {
+                if is_wanted && self.past_of(user, room).next().is_some() {
                     self.tell_history(user, room, sink);
                 }
             }
@@ -274,12 +282,20 @@ impl<S: BuildHasher> Chat<S> {
     }
 
     fn tell_history(&self, user: SessionId, room: RoomId, sink: &mut impl Sink) {
-        let room = &self.rooms[room];
-        let lines = room.history.len();
-        self.tell(user, Message::PastHead { room: room.name(), lines }, sink);
-        for (_, past) in room.history.messages(self.start) {
+        let name = self.rooms[room].name();
+        let lines = self.past_of(user, room).count();
+        let lines = u32::try_from(lines).expect("at most HISTORY_LINES_MAX");
+        self.tell(user, Message::PastHead { room: name, lines }, sink);
+        for past in self.past_of(user, room) {
             self.tell(user, past, sink);
         }
+    }
+
+    /// The last lines of a room but those of people whom the user ignores.
+    fn past_of(&self, user: SessionId, room: RoomId) -> impl Iterator<Item = Message<&str>> {
+        let ignored = self.sessions.ignored(user);
+        let past = self.rooms[room].history.messages(self.start);
+        past.filter(|(author, _)| !ignored.contains(author)).map(|(_, past)| past)
     }
 
     fn set_history(&mut self, user: SessionId, on: bool, sink: &mut impl Sink) {
@@ -298,7 +314,7 @@ impl<S: BuildHasher> Chat<S> {
             return Ok(room);
         }
         let new = Name::new(name).filter(|_| is_name(name));
-        let new = new.ok_or(Message::BadName { name: echo(name) })?;
+        let new = new.ok_or(Message::BadName { name: echo(name), letters: Nicknames::Ascii })?;
         if self.rooms.is_full() {
             return Err(Message::TooManyRooms);
         }

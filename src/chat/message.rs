@@ -1,6 +1,7 @@
 //! What people are told, without the words.
 
 use super::close_reason::CloseReason;
+use super::looks::Nicknames;
 
 /// Something people read. A dialect puts it into words.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -190,6 +191,23 @@ pub enum Message<T> {
         /// Whether they do.
         on: bool,
     },
+    /// To one who said so: they are told what somebody does no longer, or again.
+    IgnoreIs {
+        /// The other's name.
+        name: T,
+        /// Whether they are told no longer.
+        on: bool,
+    },
+    /// The head of the list of those somebody ignores.
+    Ignored {
+        /// How many there are.
+        count: u32,
+    },
+    /// One of them.
+    IgnoredEntry {
+        /// Their name.
+        name: T,
+    },
     /// The end of a list that stops early.
     AndMore {
         /// How many are not named.
@@ -217,6 +235,8 @@ pub enum Message<T> {
     BadName {
         /// What was typed.
         name: T,
+        /// What a name may be made of.
+        letters: Nicknames,
     },
     /// Somebody else has the nickname.
     NameTaken {
@@ -232,6 +252,15 @@ pub enum Message<T> {
     },
     /// Nobody wrote to the one who wants to reply, or they are gone.
     NobodyToReplyTo,
+    /// To the author of a direct message: its reader ignores them, and was not told of it.
+    IgnoresYou {
+        /// The reader's name.
+        name: T,
+    },
+    /// Nobody ignores themselves.
+    CannotIgnore,
+    /// No further person can be ignored (`limits::IGNORED_MAX`).
+    TooManyIgnored,
     /// A topic or a reason was refused for its length (`limits::REMARK_LEN_MAX`).
     RemarkTooLong,
     /// No room goes by that name.
@@ -362,6 +391,9 @@ impl<T> Message<T> {
             },
             Self::TimeIs { on } => Message::TimeIs { on: *on },
             Self::HistoryIs { on } => Message::HistoryIs { on: *on },
+            Self::IgnoreIs { name, on } => Message::IgnoreIs { name: text_of(name), on: *on },
+            Self::Ignored { count } => Message::Ignored { count: *count },
+            Self::IgnoredEntry { name } => Message::IgnoredEntry { name: text_of(name) },
             Self::AndMore { count } => Message::AndMore { count: *count },
             Self::Goodbye => Message::Goodbye,
             Self::Here => Message::Here,
@@ -369,12 +401,17 @@ impl<T> Message<T> {
             Self::UnknownCommand { name } => Message::UnknownCommand { name: text_of(name) },
             Self::NoCommand => Message::NoCommand,
             Self::Usage { form } => Message::Usage { form },
-            Self::BadName { name } => Message::BadName { name: text_of(name) },
+            Self::BadName { name, letters } => {
+                Message::BadName { name: text_of(name), letters: *letters }
+            }
             Self::NameTaken { name, free } => {
                 Message::NameTaken { name: text_of(name), free: free.as_ref().map(text_of) }
             }
             Self::NoSuchUser { name } => Message::NoSuchUser { name: text_of(name) },
             Self::NobodyToReplyTo => Message::NobodyToReplyTo,
+            Self::IgnoresYou { name } => Message::IgnoresYou { name: text_of(name) },
+            Self::CannotIgnore => Message::CannotIgnore,
+            Self::TooManyIgnored => Message::TooManyIgnored,
             Self::RemarkTooLong => Message::RemarkTooLong,
             Self::NoSuchRoom { name } => Message::NoSuchRoom { name: text_of(name) },
             Self::AlreadyIn { room } => Message::AlreadyIn { room: text_of(room) },

@@ -12,6 +12,7 @@ mod close_reason;
 mod command;
 mod event;
 mod history;
+mod ignore;
 mod line;
 mod looks;
 mod message;
@@ -59,6 +60,14 @@ pub struct Config {
     pub history_lines: usize,
     /// When `Time::default()` was, in seconds since 1970.
     pub start: u64,
+}
+
+/// Whose doing something is that a room is told.
+#[derive(Clone, Copy, Debug)]
+struct By {
+    conn: ConnId,
+    /// Whether they are told too.
+    hears: bool,
 }
 
 /// The state of the chat.
@@ -146,7 +155,7 @@ impl<S: BuildHasher> Chat<S> {
                 while let Some(user) = self.sessions.any_of(peer) {
                     self.forget(now, user, sink);
                 }
-                self.sessions.forget_conns_of(peer);
+                self.forget_ignored_of(peer, sink);
             }
             Event::Tick => self.sum_up(now, sink),
             Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
@@ -243,7 +252,8 @@ impl<S: BuildHasher> Chat<S> {
             sink.push(here, Action::Hold { room, on: true });
         }
         let name = self.sessions[user].name();
-        self.announce(now, room, Some(conn), Message::Joined { name: name.as_str() }, sink);
+        let by = By { conn, hears: false };
+        self.announce(now, room, by, Message::Joined { name: name.as_str() }, sink);
     }
 
     fn leave(&mut self, now: Time, user: SessionId, room: RoomId, sink: &mut impl Sink) {
@@ -263,7 +273,8 @@ impl<S: BuildHasher> Chat<S> {
             self.sessions.move_seat(moved, seat);
         }
         self.settle_hold(id, was_held, sink);
-        self.announce(now, id, None, Message::Left { name: name.as_str() }, sink);
+        let by = By { conn, hears: true };
+        self.announce(now, id, by, Message::Left { name: name.as_str() }, sink);
         self.rooms.tidy(id);
     }
 
@@ -276,7 +287,7 @@ impl<S: BuildHasher> Chat<S> {
             let author = session.name();
             let conn = session.conn;
             let message = Message::Framed { author: author.as_str(), text };
-            self.tell_room(room, Some(conn), message, sink);
+            self.tell_room(room, By { conn, hears: false }, message, sink);
             for line in text.lines().filter(|line| !line.is_empty()) {
                 self.rooms.remember(now, room, conn, author, (What::Said, line));
             }
@@ -307,10 +318,12 @@ impl<S: BuildHasher> Chat<S> {
         if name.eq_ignore_ascii_case(ALL) {
             let author = self.sessions[user].name();
             let message = Message::Said { author: author.as_str(), text };
-            self.tell_room(LOBBY, None, message, sink);
             let conn = self.sessions[user].conn;
+            self.tell_room(LOBBY, By { conn, hears: true }, message, sink);
             self.rooms.remember(now, LOBBY, conn, author, (What::Said, text));
-        } else if let Some(reader) = self.named_or_told(user, name, sink) {
+        } else if let Some(reader) = self.named_or_told(user, name, sink)
+            && !self.is_refused(user, reader, sink)
+        {
             self.deliver(user, reader, text, sink);
             self.tell_away_once(user, reader, sink);
         }
@@ -341,7 +354,7 @@ impl<S: BuildHasher> Chat<S> {
     fn sum_up(&mut self, now: Time, sink: &mut impl Sink) {
         while let Some((room, presence)) = self.rooms.next_summary(now) {
             let message = presence.message(self.rooms[room].member_count());
-            self.tell_room(room, None, message, sink);
+            self.say(room, None, message, sink);
         }
     }
 
@@ -371,25 +384,25 @@ impl<S: BuildHasher> Chat<S> {
         &mut self,
         now: Time,
         room: RoomId,
-        author: Option<ConnId>,
+        by: By,
         notice: Message<&str>,
         sink: &mut impl Sink,
     ) {
         if !self.rooms.sums_up(now, room, &notice) {
-            self.tell_room(room, author, notice, sink);
+            self.tell_room(room, by, notice, sink);
         }
     }
 
-    fn tell_room(
-        &self,
-        room: RoomId,
-        author: Option<ConnId>,
-        message: Message<&str>,
-        sink: &mut impl Sink,
-    ) {
+    /// Tells a room what somebody does.
+    fn tell_room(&self, room: RoomId, by: By, message: Message<&str>, sink: &mut impl Sink) {
+        self.say(room, Some(by), message, sink);
+    }
+
+    fn say(&self, room: RoomId, by: Option<By>, message: Message<&str>, sink: &mut impl Sink) {
         let peers = self.rooms[room].peers().union(self.observers);
+        let (author, hears) = by.map_or((None, true), |by| (Some(by.conn), by.hears));
         if !peers.is_empty() {
-            sink.push(peers, Action::Say { room, author, message });
+            sink.push(peers, Action::Say { room, author, hears, message });
         }
     }
 }

@@ -14,6 +14,9 @@ pub enum Refusal {
     NoSuchUser,
     NoSuchRoom,
     NobodyToReplyTo,
+    IgnoresYou,
+    CannotIgnore,
+    TooManyIgnored,
     AlreadyIn,
     TooManyRooms,
     TooManyJoined,
@@ -25,7 +28,7 @@ pub enum Refusal {
 
 impl Refusal {
     /// All of them, in the order of their numbers.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 17] = [
         Self::UnknownCommand,
         Self::Usage,
         Self::BadName,
@@ -33,6 +36,9 @@ impl Refusal {
         Self::NoSuchUser,
         Self::NoSuchRoom,
         Self::NobodyToReplyTo,
+        Self::IgnoresYou,
+        Self::CannotIgnore,
+        Self::TooManyIgnored,
         Self::AlreadyIn,
         Self::TooManyRooms,
         Self::TooManyJoined,
@@ -53,6 +59,9 @@ impl Refusal {
             Message::NoSuchUser { .. } => Self::NoSuchUser,
             Message::NoSuchRoom { .. } => Self::NoSuchRoom,
             Message::NobodyToReplyTo => Self::NobodyToReplyTo,
+            Message::IgnoresYou { .. } => Self::IgnoresYou,
+            Message::CannotIgnore => Self::CannotIgnore,
+            Message::TooManyIgnored => Self::TooManyIgnored,
             Message::AlreadyIn { .. } => Self::AlreadyIn,
             Message::TooManyRooms => Self::TooManyRooms,
             Message::TooManyJoined => Self::TooManyJoined,
@@ -75,6 +84,9 @@ impl Refusal {
             Self::NoSuchUser => "no_such_user",
             Self::NoSuchRoom => "no_such_room",
             Self::NobodyToReplyTo => "nobody_to_reply_to",
+            Self::IgnoresYou => "ignores_you",
+            Self::CannotIgnore => "cannot_ignore",
+            Self::TooManyIgnored => "too_many_ignored",
             Self::AlreadyIn => "already_in",
             Self::TooManyRooms => "too_many_rooms",
             Self::TooManyJoined => "too_many_joined",

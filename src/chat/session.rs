@@ -50,6 +50,8 @@ pub(super) struct Aside {
     pub(super) no_history: bool,
     /// Who wrote to it last.
     pub(super) writer: Option<ConnId>,
+    /// Whom it ignores, or ignored until they left: at most `IGNORED_MAX`.
+    pub(super) ignored: Vec<ConnId>,
 }
 
 /// That somebody is away.
@@ -164,14 +166,25 @@ impl<S: BuildHasher> Sessions<S> {
     }
 
     /// What is kept of connections of that peer, which are all gone, must mean none of those that
-    /// will have the same numbers.
-    pub(super) fn forget_conns_of(&mut self, peer: PeerId) {
-        for aside in self.asides.values_mut() {
+    /// will have the same numbers. Returns who ignored which of them.
+    pub(super) fn forget_conns_of(&mut self, peer: PeerId) -> Vec<(SessionId, ConnId)> {
+        let mut ignored = Vec::new();
+        for (number, aside) in &mut self.asides {
+            let gone = aside.ignored.extract_if(.., |conn| conn.peer == peer);
+            ignored.extend(gone.map(|conn| (SessionId(*number), conn)));
             aside.writer = aside.writer.filter(|conn| conn.peer != peer);
             if let Some(away) = &mut aside.away {
                 away.told.retain(|conn| conn.peer != peer);
             }
         }
+        // The table has no order of its own.
+        ignored.sort_unstable_by_key(|(id, conn)| (id.0, *conn));
+        ignored
+    }
+
+    /// Whom the session ignores; some may have left.
+    pub(super) fn ignored(&self, id: SessionId) -> &[ConnId] {
+        self.aside(id).map_or(&[], |aside| &aside.ignored)
     }
 
     /// The session that goes by that name.

@@ -294,7 +294,7 @@ mod tests {
             }
             assert_eq!(transcript.names[&RoomId(0)], "garden");
             let message = Message::Said { author: "plato", text: "hi" };
-            transcript.apply(&Action::Say { room: RoomId(1), author: None, message });
+            transcript.apply(&Action::Say { room: RoomId(1), author: None, hears: true, message });
             transcript.finish(soon()).await;
             dropped.read()
         });

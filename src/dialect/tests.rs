@@ -1,7 +1,7 @@
 //! What holds for every dialect.
 
 use super::*;
-use crate::chat::{CloseReason, What};
+use crate::chat::{CloseReason, Nicknames, What};
 use crate::limits::{
     ECHO_LEN_MAX, FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, LINE_LEN_MAX,
     REMARK_LEN_MAX, RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
@@ -128,9 +128,16 @@ pub(super) fn every_message<'a>(name: &'a str, text: &'a str, count: u32) -> Vec
         Stopping,
         UnknownCommand { name: echo },
         Usage { form: "/msg NAME TEXT" },
-        BadName { name: echo },
+        BadName { name: echo, letters: Nicknames::Unicode },
         NameTaken { name, free: Some(name) },
         NobodyToReplyTo,
+        IgnoreIs { name, on: true },
+        IgnoreIs { name, on: false },
+        Ignored { count },
+        IgnoredEntry { name },
+        IgnoresYou { name },
+        CannotIgnore,
+        TooManyIgnored,
         RemarkTooLong,
         NoCommand,
         NoSuchUser { name: echo },

@@ -4,9 +4,10 @@
 use std::fmt;
 use std::io::Write;
 
-use crate::chat::{CloseReason, Message, RESERVED_NAMES, RichMode, What};
+use crate::chat::{CloseReason, Message, Nicknames, RESERVED_NAMES, RichMode, What};
 use crate::limits::{
-    INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, REMARK_LEN_MAX, ROOMS_MAX, ROOMS_PER_CLIENT_MAX,
+    IGNORED_MAX, INPUT_LEN_MAX, LINE_LEN_MAX, NAME_LEN_MAX, REMARK_LEN_MAX, ROOMS_MAX,
+    ROOMS_PER_CLIENT_MAX,
 };
 
 /// Writes a text of ours.
@@ -73,6 +74,11 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
         M::HistoryIs { on: false } => {
             put!(out, "You are not shown the last lines of a room you join");
         }
+        M::IgnoreIs { name, on: true } => put!(out, "You ignore {name}"),
+        M::IgnoreIs { name, on: false } => put!(out, "You do not ignore {name}"),
+        M::Ignored { count: 0 } => put!(out, "You ignore nobody"),
+        M::Ignored { count } => put!(out, "You ignore {count}:"),
+        M::IgnoredEntry { name } => put!(out, "  {name}"),
         M::AndMore { count } => put!(out, "  and {count} more"),
         M::Goodbye => put!(out, "Goodbye"),
         M::Here => put!(out, "Yes, chatd is here"),
@@ -83,9 +89,9 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
             "A command follows its slash at once: /help lists them. To say a slash, write two"
         ),
         M::Usage { form } => put!(out, "Usage: {form}"),
-        M::BadName { name } => {
+        M::BadName { name, letters } => {
             put!(out, "Not a name: {name}. A name is ");
-            name_rule(out);
+            name_rule(letters, out);
         }
         M::NameTaken { name, free: None } => put!(out, "Somebody else is called {name}"),
         M::NameTaken { name, free: Some(free) } => {
@@ -93,6 +99,13 @@ pub(super) fn write(message: &Message<&str>, out: &mut Vec<u8>) {
         }
         M::NoSuchUser { name } => put!(out, "Nobody here is called {name}"),
         M::NobodyToReplyTo => put!(out, "Nobody wrote to you, or they are gone"),
+        M::IgnoresYou { name } => {
+            put!(out, "{} ignores you: that was not delivered", Client(name));
+        }
+        M::CannotIgnore => put!(out, "You cannot ignore yourself"),
+        M::TooManyIgnored => {
+            put!(out, "You ignore {IGNORED_MAX} people already: /unignore one of them first");
+        }
         M::RemarkTooLong => put!(out, "That was over {REMARK_LEN_MAX} bytes and was not kept"),
         M::NoSuchRoom { name } => put!(out, "There is no room {name}"),
         M::AlreadyIn { room } => put!(out, "You are in {room} already"),
@@ -115,10 +128,16 @@ pub(super) fn lines(text: &str) -> impl Iterator<Item = &str> {
 }
 
 /// What can be a nickname.
-pub(super) fn name_rule(out: &mut Vec<u8>) {
+pub(super) fn name_rule(letters: Nicknames, out: &mut Vec<u8>) {
     let [others @ .., last] = RESERVED_NAMES;
     let others = others.join(", ");
-    put!(out, "1 to {NAME_LEN_MAX} letters, digits, - or _, and no nickname is {others} or {last}");
+    put!(out, "1 to {NAME_LEN_MAX} letters, digits, - or _");
+    if letters == Nicknames::Unicode {
+        // Two bytes for each Greek or Cyrillic letter, three for each Chinese one.
+        let (two, three) = (NAME_LEN_MAX / 2, NAME_LEN_MAX / 3);
+        put!(out, " of one script ({two} in Greek or Cyrillic, {three} in Chinese)");
+    }
+    put!(out, ", and no nickname is {others} or {last}");
 }
 
 /// A name at the beginning of a line.

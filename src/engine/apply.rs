@@ -1,6 +1,7 @@
 //! The exchange with the hub, and carrying out what it says.
 
 use super::conn::NONE;
+use super::feed::Author;
 use super::token::Key;
 use super::{Timer, Worker};
 use crate::chat::{Action, CloseReason, ConnId, RoomId};
@@ -59,10 +60,12 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 }
             }
             Action::Tell { conn, ref message } => self.tell(key_of(conn), message),
-            Action::Say { room, author, ref message } => {
-                let author = author.filter(|author| author.peer == self.peer).map(key_of);
-                self.say(room, author, message);
+            Action::Say { room, author, hears, ref message } => {
+                let own = author.filter(|author| author.peer == self.peer && !hears).map(key_of);
+                let author = author.map_or(Author::NOBODY, |author| Author::new(author, hears));
+                self.say(room, author, own, message);
             }
+            Action::Ignore { conn, other, on } => self.set_ignored(key_of(conn), other, on),
             Action::Hold { room, on } => self.hold_room(room, on),
             Action::Stamp { conn, on } => self.set_stamped(key_of(conn), on),
             Action::Rich { conn, on } => self.set_rich(key_of(conn), on),

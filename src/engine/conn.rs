@@ -272,6 +272,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             unreachable!("a close is started in one place")
         };
         tracing::debug!(addr = %conn.addr, reason = reason.word(), "closed");
+        debug_assert!(!self.ignored.contains_key(&key), "its output was let go of");
         self.conns.remove(key.slot as usize);
         self.stats.connections.set(self.stats.connections.read() - 1);
         self.stats.closed[reason as usize].add(1);

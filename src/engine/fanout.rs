@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use super::conn::{NONE, Source, State};
 use super::feed::Stretch;
+use super::ignored::Skips;
 use super::output::{RoomFeed, Subscription, Sweep};
 use super::token::{Key, Token};
 use super::{Timer, Worker};
@@ -167,9 +168,14 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// Whether the subscription is behind what the last sweep was about.
-    pub(super) fn is_owed(&self, index: u32) -> bool {
-        let subscription = &self.subscriptions[index as usize];
-        let room_feed = &self.feeds[subscription.feed as usize];
+    pub(super) fn is_owed(&mut self, index: u32) -> bool {
+        let Self { subscriptions, feeds, peer, ignored, .. } = self;
+        let subscription = &mut subscriptions[index as usize];
+        let room_feed = &feeds[subscription.feed as usize];
+        if subscription.filtered {
+            let skips = Skips::of(*peer, subscription.conn, ignored);
+            room_feed.feed.step_over(&mut subscription.cursor, &skips);
+        }
         // At the end there is no next sweep to wait for.
         let until = if self.stopping { room_feed.feed.head() } else { room_feed.target };
         subscription.cursor < until
@@ -183,17 +189,18 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.send(Sent { key, source: Source::Private, from, begun: false, line_count: 0 }, stretch)
     }
 
-    /// Sends a member what it has not been sent of a room, to the end of a chunk or to a line of
-    /// its own.
+    /// Sends a member what it has not been sent of a room, to the end of a chunk or to a line that
+    /// it skips.
     fn send_from_room(&mut self, index: u32) -> Option<u32> {
-        let Self { subscriptions, feeds, .. } = self;
+        let Self { subscriptions, feeds, peer, ignored, .. } = self;
         let subscription = &mut subscriptions[index as usize];
-        let room_feed = &mut feeds[subscription.feed as usize];
-        let stretch = if subscription.own_count == 0 {
-            room_feed.feed.stretch(subscription.cursor)
+        let feed = &feeds[subscription.feed as usize].feed;
+        let stretch = if subscription.own_count == 0 && !subscription.filtered {
+            feed.stretch(subscription.cursor)
         } else {
-            let (own, stretch) = room_feed.feed.stretch_without(&mut subscription.cursor, index);
-            subscription.own_count -= own;
+            let skips = Skips::of(*peer, subscription.conn, ignored);
+            let (over, stretch) = feed.stretch_without(&mut subscription.cursor, &skips);
+            subscription.stepped_over(over);
             stretch
         };
         let Some(stretch) = stretch else {

@@ -11,14 +11,20 @@
 
 use std::collections::VecDeque;
 
+use super::ignored::Skips;
 use super::pool::{Piece, Pool};
+use super::token::SLOT_BITS;
+use crate::chat::ConnId;
+use crate::limits::PEERS_MAX;
 use crate::time::Time;
-
-/// Nobody: the author of lines that everyone reads.
-pub const NOBODY: u32 = u32::MAX;
 
 /// A feed begins here, so that there is room before its first line for the rest of another's.
 const BEGIN: u64 = 1 << 20;
+
+/// Whose a line is, on whatever worker, and whether they are sent it too. In as many bits as a
+/// line has to spare.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Author(u64);
 
 /// A log of lines. Readers keep their own cursors.
 #[derive(Debug)]
@@ -46,9 +52,10 @@ struct Line {
     begin: u64,
     /// When it came, for the age of what a reader has not read.
     at: Time,
-    /// Whose it is: a subscription, or `NOBODY`.
-    author: u32,
+    author: Author,
 }
+
+const _: () = assert!(size_of::<Line>() <= 24);
 
 /// The pool had no chunk left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -61,6 +68,31 @@ pub struct Stretch {
     pub piece: Piece,
     /// How many lines end in it.
     pub line_count: u32,
+}
+
+impl Author {
+    /// Nobody: everyone is sent the line, and nobody ignores it.
+    pub const NOBODY: Self = Self(u64::MAX);
+    const HEARS: u64 = 1 << 62;
+
+    /// The person at `conn`, who `hears` the line too or does not.
+    #[must_use]
+    pub fn new(conn: ConnId, hears: bool) -> Self {
+        const GENERATION_SHIFT: u32 = SLOT_BITS;
+        const PEER_SHIFT: u32 = GENERATION_SHIFT + u32::BITS;
+        const _: () = assert!(PEERS_MAX <= 1 << (62 - PEER_SHIFT));
+        let ConnId { peer, index, generation } = conn;
+        let person = u64::from(peer.0) << PEER_SHIFT
+            | u64::from(generation) << GENERATION_SHIFT
+            | u64::from(index);
+        Self(person | if hears { Self::HEARS } else { 0 })
+    }
+
+    /// The same person, as one who does not hear the line.
+    #[must_use]
+    pub fn unheard(self) -> Self {
+        Self(self.0 & !Self::HEARS)
+    }
 }
 
 impl Default for Feed {
@@ -101,7 +133,7 @@ impl Feed {
     pub fn append(
         &mut self,
         line: &[u8],
-        author: u32,
+        author: Author,
         now: Time,
         pool: &mut Pool,
         memory: &mut [u8],
@@ -123,7 +155,7 @@ impl Feed {
     /// Adds a text that everybody is sent, where it stands.
     pub fn append_shared(&mut self, piece: Piece, now: Time) {
         self.chunks.push_back(Chunk { begin: self.head, len: piece.len, piece, owned: false });
-        self.note_line(piece.len, NOBODY, now);
+        self.note_line(piece.len, Author::NOBODY, now);
     }
 
     /// Puts the rest of a line, begun elsewhere, before everything kept; the reader's cursor
@@ -143,11 +175,11 @@ impl Feed {
         memory.copy_within(from, piece.start as usize);
         let begin = self.base() - u64::from(rest.len);
         self.chunks.push_front(Chunk { begin, len: rest.len, piece, owned: true });
-        self.lines.push_front(Line { begin, at: now, author: NOBODY });
+        self.lines.push_front(Line { begin, at: now, author: Author::NOBODY });
         Ok(begin)
     }
 
-    fn note_line(&mut self, len: u32, author: u32, now: Time) {
+    fn note_line(&mut self, len: u32, author: Author, now: Time) {
         self.lines.push_back(Line { begin: self.head, at: now, author });
         self.head += u64::from(len);
     }
@@ -161,25 +193,40 @@ impl Feed {
         Some(Stretch { piece, line_count })
     }
 
-    /// As `stretch`, but without the lines of `author`: the cursor steps over those it stands
-    /// before, and the stretch ends before the next. Also says how many were stepped over.
+    /// As `stretch`, but without the lines that the reader skips: the cursor steps over those it
+    /// stands before, and the stretch ends before the next. Also says how many were stepped over.
     #[must_use]
-    pub fn stretch_without(&self, cursor: &mut u64, author: u32) -> (u32, Option<Stretch>) {
+    pub fn stretch_without(&self, cursor: &mut u64, skips: &Skips<'_>) -> (u32, Option<Stretch>) {
+        let stepped_over = self.step_over(cursor, skips);
+        let index = self.line_index(*cursor);
+        let Some(mut stretch) = self.stretch(*cursor) else { return (stepped_over, None) };
+        let end = *cursor + u64::from(stretch.piece.len);
+        let mut lines = self.lines.range(index..).take_while(|line| line.begin < end);
+        if let Some(skipped) = lines.find(|line| skips.has(line.author)) {
+            stretch.piece.len = u32::try_from(skipped.begin - *cursor).expect("within a chunk");
+            stretch.line_count = self.line_count(*cursor, skipped.begin);
+        }
+        (stepped_over, Some(stretch))
+    }
+
+    /// Moves the cursor over the lines it stands before that the reader skips; says how many.
+    pub fn step_over(&self, cursor: &mut u64, skips: &Skips<'_>) -> u32 {
         let mut stepped_over = 0;
         let mut index = self.line_index(*cursor);
-        while self.lines.get(index).is_some_and(|line| line.author == author) {
+        while self.lines.get(index).is_some_and(|line| skips.has(line.author)) {
             stepped_over += 1;
             index += 1;
             *cursor = self.line_begin(index);
         }
-        let Some(mut stretch) = self.stretch(*cursor) else { return (stepped_over, None) };
-        let end = *cursor + u64::from(stretch.piece.len);
-        let own = self.lines.range(index..).take_while(|line| line.begin < end);
-        if let Some(own) = own.into_iter().find(|line| line.author == author) {
-            stretch.piece.len = u32::try_from(own.begin - *cursor).expect("within a chunk");
-            stretch.line_count = self.line_count(*cursor, own.begin);
-        }
-        (stepped_over, Some(stretch))
+        stepped_over
+    }
+
+    /// How many lines end after `from` that the reader does not skip.
+    #[must_use]
+    pub fn line_count_without(&self, from: u64, skips: &Skips<'_>) -> u32 {
+        let lines = self.lines.range(self.line_index(from)..);
+        let count = lines.filter(|line| !skips.has(line.author)).count();
+        u32::try_from(count).expect("a feed keeps few lines")
     }
 
     /// What is left of the line that `cursor` stands in; `None` when it stands before one.
@@ -261,7 +308,14 @@ impl Chunk {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::limits::CHUNK_LEN;
+    use crate::chat::PeerId;
+    use crate::limits::{CHUNK_LEN, SLOTS_MAX};
+
+    const NOBODY: Author = Author::NOBODY;
+
+    fn conn(peer: u8, index: u32, generation: u32) -> ConnId {
+        ConnId { peer: PeerId(peer), index, generation }
+    }
 
     struct World {
         feed: Feed,
@@ -276,7 +330,7 @@ mod tests {
             Self { feed: Feed::default(), pool, memory }
         }
 
-        fn append(&mut self, line: &[u8], author: u32) {
+        fn append(&mut self, line: &[u8], author: Author) {
             let Self { feed, pool, memory } = self;
             feed.append(line, author, Time(feed.head()), pool, memory).unwrap();
         }
@@ -320,16 +374,57 @@ mod tests {
     fn an_author_steps_over_what_is_theirs() {
         let mut world = World::new();
         let mut cursor = world.feed.head();
-        for (line, author) in [("a1\n", 7), ("a2\n", 7), ("b1\n", 8), ("b2\n", 9), ("a3\n", 7)] {
+        let begin = cursor;
+        let own = Author::new(conn(0, 7, 1), false);
+        let heard = Author::new(conn(0, 7, 1), true);
+        let ignored = [Author::new(conn(1, 7, 1), false), Author::new(conn(0, 7, 2), false)];
+        let other = Author::new(conn(2, 7, 1), true);
+        let lines = [("a1\n", own), ("a2\n", own), ("b1\n", other), ("b2\n", heard), ("a3\n", own)];
+        for (line, author) in lines {
             world.append(line.as_bytes(), author);
         }
-        let (over, stretch) = world.feed.stretch_without(&mut cursor, 7);
+        let skips = Skips { own, ignored: &[] };
+        let (over, stretch) = world.feed.stretch_without(&mut cursor, &skips);
         let stretch = stretch.unwrap();
         assert_eq!((over, world.text(stretch.piece)), (2, &b"b1\nb2\n"[..]));
         assert_eq!(stretch.line_count, 2);
         cursor += u64::from(stretch.piece.len);
-        assert_eq!(world.feed.stretch_without(&mut cursor, 7), (1, None));
+        assert_eq!(world.feed.stretch_without(&mut cursor, &skips), (1, None));
         assert_eq!(cursor, world.feed.head());
+        assert_eq!(world.feed.line_count_without(begin, &skips), 2);
+
+        for (line, author) in [("c1\n", ignored[0]), ("b3\n", NOBODY), ("c2\n", ignored[1])] {
+            world.append(line.as_bytes(), author);
+        }
+        world.append(b"c3\n", Author::new(conn(1, 7, 1), true));
+        let skips = Skips { own, ignored: &ignored };
+        assert_eq!(world.feed.line_count_without(begin, &skips), 3);
+        let (over, stretch) = world.feed.stretch_without(&mut cursor, &skips);
+        let stretch = stretch.unwrap();
+        assert_eq!((over, world.text(stretch.piece)), (1, &b"b3\n"[..]));
+        cursor += u64::from(stretch.piece.len);
+        assert_eq!(world.feed.step_over(&mut cursor, &skips), 2);
+        assert_eq!(cursor, world.feed.head());
+    }
+
+    #[test]
+    fn no_two_authors_are_the_same() {
+        let last = u8::try_from(PEERS_MAX - 1).unwrap();
+        let mut authors = vec![NOBODY];
+        for peer in [0, 1, last] {
+            for index in [0, 1, SLOTS_MAX - 1] {
+                for generation in [0, 1, u32::MAX] {
+                    for hears in [false, true] {
+                        let author = Author::new(conn(peer, index, generation), hears);
+                        let unheard = Author::new(conn(peer, index, generation), false);
+                        assert_eq!(author.unheard(), unheard);
+                        assert!(!authors.contains(&author), "{peer} {index} {generation}");
+                        authors.push(author);
+                    }
+                }
+            }
+        }
+        assert!(!authors.contains(&NOBODY.unheard()));
     }
 
     #[test]

@@ -27,6 +27,7 @@ mod conn;
 mod door;
 mod fanout;
 pub mod feed;
+pub mod ignored;
 mod input;
 mod output;
 pub mod pool;
@@ -46,6 +47,7 @@ use accept::Lane;
 use conn::Conn;
 use fanout::Sent;
 use feed::Feed;
+use ignored::Ignored;
 use output::{Private, Room, RoomFeed, Subscription};
 use pool::Pool;
 use shared_texts::SharedTexts;
@@ -269,6 +271,7 @@ pub struct Worker<R, C> {
     rooms: Vec<Room>,
     feeds: Slab<RoomFeed>,
     subscriptions: Slab<Subscription>,
+    ignored: Ignored,
 
     /// Connections with something of their own to get.
     ready: VecDeque<Key>,
@@ -333,6 +336,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             rooms: Vec::new(),
             feeds: Slab::new(),
             subscriptions: Slab::with_capacity(slot_count),
+            ignored: Ignored::default(),
             ready: VecDeque::new(),
             small: VecDeque::new(),
             large: VecDeque::new(),

@@ -1,7 +1,7 @@
 //! What connections are owed: their own feeds of replies, and their subscriptions to rooms.
 
 use super::conn::{NONE, Source};
-use super::feed::{Exhausted, Feed, NOBODY};
+use super::feed::{Author, Exhausted, Feed};
 use super::pool::Piece;
 use super::stamp::{Rendering, stamp};
 use super::token::Key;
@@ -27,8 +27,10 @@ pub(super) struct Subscription {
     pub(super) feed: u32,
     /// Where it stands among the feed's members.
     position: u32,
-    /// Its own lines between its cursor and the head.
+    /// Its own lines between its cursor and the head; not counted while it is `filtered`.
     pub(super) own_count: u32,
+    /// The connection ignores somebody: see `ignored`.
+    pub(super) filtered: bool,
     /// It missed a sweep, and catches up by itself.
     pub(super) lagging: bool,
     pub(super) cursor: u64,
@@ -38,6 +40,9 @@ pub(super) struct Subscription {
     /// The connection's next subscription, or `NONE`.
     pub(super) next: u32,
 }
+
+// One for each connection and room.
+const _: () = assert!(size_of::<Subscription>() <= 48);
 
 /// A room as it stands on this worker.
 #[derive(Clone, Debug)]
@@ -83,6 +88,15 @@ pub(super) enum Sweep {
     Paced(Time),
 }
 
+impl Subscription {
+    /// So many lines that it skips were between its cursor and where it is now.
+    pub(super) fn stepped_over(&mut self, lines: u32) {
+        if !self.filtered {
+            self.own_count -= lines;
+        }
+    }
+}
+
 impl Room {
     fn empty() -> Self {
         Self { feeds: [NONE; Rendering::COUNT], held: false, congested_count: 0 }
@@ -122,7 +136,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             let Some(private) = self.private(key) else { return };
             let Self { privates, pool, ring, now, .. } = self;
             let feed = &mut privates[private as usize].feed;
-            let told = feed.append(line, NOBODY, *now, pool, ring.memory());
+            let told = feed.append(line, Author::NOBODY, *now, pool, ring.memory());
             self.after_telling(key, told);
         }
     }
@@ -199,6 +213,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let Some(conn) = self.conn_mut(key).filter(|conn| conn.is_sent_to()) else { return };
         conn.mid_line = Source::Nothing;
         self.unsubscribe_all(key);
+        self.ignored.remove(&key);
         self.free_private(key);
     }
 
@@ -213,6 +228,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             feed,
             position: u32::try_from(room_feed.members.len()).expect("below SLOTS_MAX"),
             own_count: 0,
+            filtered: self.ignored.contains_key(&key),
             lagging: false,
             cursor: room_feed.feed.head(),
             stalled_at: 0,
@@ -366,8 +382,15 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// Appends a message to the room's feeds, rendered once for each dialect that is read here.
-    pub(super) fn say(&mut self, room: RoomId, author: Option<Key>, message: &Message<&str>) {
-        let author = author.map_or(NONE, |key| self.subscription_to(key, room));
+    /// `own` is the author's connection, if it is here and is not sent the message.
+    pub(super) fn say(
+        &mut self,
+        room: RoomId,
+        author: Author,
+        own: Option<Key>,
+        message: &Message<&str>,
+    ) {
+        let own = own.map_or(NONE, |key| self.subscription_to(key, room));
         for rendering in Rendering::all() {
             let rooms = self.rooms.get(room.0 as usize);
             let feed = rooms.map_or(NONE, |room| room.feeds[rendering.index()]);
@@ -382,25 +405,24 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             }
             self.stats.renderings.add(1);
             if !line.is_empty() {
-                self.append(feed, &line, author);
+                self.append(feed, &line, author, own);
             }
             self.line = line;
         }
     }
 
-    fn append(&mut self, index: u32, line: &[u8], author: u32) {
+    fn append(&mut self, index: u32, line: &[u8], author: Author, own: u32) {
         let Self { feeds, pool, ring, now, subscriptions, .. } = self;
         let room_feed = &mut feeds[index as usize];
         let begin = room_feed.feed.head();
-        let own = subscriptions.get_mut(author as usize).filter(|own| own.feed == index);
-        let author = if own.is_some() { author } else { NOBODY };
+        let own = subscriptions.get_mut(own as usize).filter(|own| own.feed == index);
         if room_feed.feed.append(line, author, *now, pool, ring.memory()).is_err() {
             return self.fail_feed(index);
         }
         if let Some(own) = own {
             if own.cursor == begin {
                 own.cursor = room_feed.feed.head();
-            } else {
+            } else if !own.filtered {
                 own.own_count += 1;
             }
         }

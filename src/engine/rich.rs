@@ -59,7 +59,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// Whether the connection of the subscription is owed lines of a room, by this subscription or
     /// the next.
-    pub(super) fn is_behind(&self, mut next: u32) -> bool {
+    pub(super) fn is_behind(&mut self, mut next: u32) -> bool {
         while next != NONE {
             if self.is_owed(next) {
                 return true;

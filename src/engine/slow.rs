@@ -13,6 +13,7 @@
 use std::time::Duration;
 
 use super::conn::{Conn, NONE, Source};
+use super::ignored::Skips;
 use super::output::Subscription;
 use super::token::{Key, Token};
 use super::{SlowPolicy, Timer, Worker};
@@ -195,7 +196,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
     }
 
-    /// Moves the subscription's cursor to the head; returns how many lines of others that skips.
+    /// Moves the subscription's cursor to the head; returns how many lines that skips which it
+    /// would have been sent.
     fn skip_to_head(&mut self, key: Key, index: u32) -> u64 {
         let begun = self.conn(key).is_some_and(|conn| conn.mid_line == Source::Room(index));
         if begun {
@@ -203,8 +205,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
         let subscription = &mut self.subscriptions[index as usize];
         let feed = &self.feeds[subscription.feed as usize].feed;
-        let lines = feed.line_count(subscription.cursor, feed.head());
-        let missed = lines - subscription.own_count - u32::from(begun);
+        let lines = if subscription.filtered {
+            let skips = Skips::of(self.peer, key, &self.ignored);
+            feed.line_count_without(subscription.cursor, &skips)
+        } else {
+            feed.line_count(subscription.cursor, feed.head()) - subscription.own_count
+        };
+        let missed = lines - u32::from(begun);
         subscription.cursor = feed.head();
         subscription.own_count = 0;
         u64::from(missed)

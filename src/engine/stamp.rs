@@ -7,8 +7,9 @@
 use std::io::Write;
 
 use super::Worker;
-use super::conn::{NONE, Source};
-use super::feed::NOBODY;
+use super::conn::Source;
+use super::feed::Author;
+use super::ignored::Skips;
 use super::token::Key;
 use crate::chat::CloseReason;
 use crate::dialect::Dialect;
@@ -75,15 +76,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if std::mem::replace(&mut conn.stamped, on) == on {
             return;
         }
-        let mut next = conn.subscription;
-        let mut before = Vec::new();
-        while next != NONE {
-            before.push(next);
-            next = self.subscriptions[next as usize].next;
-        }
         self.clear_line(key);
         self.tell_skipped(key);
-        for index in before {
+        for index in self.subscriptions_of(key) {
             self.take_privately(key, index);
             let room = self.feeds[self.subscriptions[index as usize].feed as usize].room;
             // In the new feed before out of the old: the room is not forgotten meanwhile.
@@ -93,7 +88,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// Moves what the subscription has not been sent to the connection's own feed.
-    fn take_privately(&mut self, key: Key, index: u32) {
+    pub(super) fn take_privately(&mut self, key: Key, index: u32) {
         let mut cursor = self.subscriptions[index as usize].cursor;
         let feed = self.subscriptions[index as usize].feed as usize;
         if self.conns[key.slot as usize].mid_line == Source::Room(index) {
@@ -102,7 +97,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             cursor += rest.map_or(0, |rest| u64::from(rest.len));
         }
         loop {
-            let (_, stretch) = self.feeds[feed].feed.stretch_without(&mut cursor, index);
+            let skips = Skips::of(self.peer, key, &self.ignored);
+            let (_, stretch) = self.feeds[feed].feed.stretch_without(&mut cursor, &skips);
             let Some(stretch) = stretch else { break };
             cursor += u64::from(stretch.piece.len);
             let from = stretch.piece.start as usize;
@@ -120,7 +116,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             let Some(private) = self.private(key) else { return };
             let Self { privates, pool, ring, now, .. } = self;
             let private = &mut privates[private as usize];
-            let told = private.feed.append(piece, NOBODY, *now, pool, ring.memory());
+            let told = private.feed.append(piece, Author::NOBODY, *now, pool, ring.memory());
             private.stalled_at = private.feed.head();
             if told.is_err() {
                 self.stats.feed_refusals.add(1);

@@ -33,7 +33,8 @@ pub struct Key {
     pub generation: u32,
 }
 
-const SLOT_BITS: u32 = 20;
+/// Bits of a slot's number.
+pub const SLOT_BITS: u32 = 20;
 const GENERATION_SHIFT: u32 = SLOT_BITS;
 const KIND_SHIFT: u32 = 60;
 const _: () = assert!(SLOTS_MAX <= 1 << SLOT_BITS);

@@ -73,6 +73,22 @@ fn messages_come_above_the_line_being_typed() {
 }
 
 #[test]
+fn what_is_ignored_does_not_touch_the_line_being_typed() {
+    let server = start();
+    let [mut plato, mut zeno, mut solon] = server.lobby(["plato", "zeno", "solon"]);
+    enrich(&mut plato);
+    plato.send("/ignore zeno\r\0");
+    plato.expect("/ignore zeno\r\nYou ignore zeno\r\n> ");
+    plato.send("half");
+    plato.expect("half");
+    zeno.send("one\n/me waves\n");
+    solon.expect("[zeno] one\r\n* zeno waves\r\n");
+    solon.send("two\n");
+    plato.expect(format!("{CLEARED}[solon] two\r\n> half"));
+    zeno.expect_line("[solon] two");
+}
+
+#[test]
 fn the_terminal_is_given_back_at_the_end() {
     let server = start();
     let [mut plato, mut zeno] = server.lobby(["plato", "zeno"]);

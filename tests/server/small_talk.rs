@@ -101,7 +101,7 @@ fn the_message_of_the_day() {
     assert_eq!(output.status.code(), Some(78));
     let told = String::from_utf8(output.stderr).expect("text");
     let shown = path.display();
-    let expected = format!("{shown}: a message of the day has at most 4096 bytes; shorten it\n");
+    let expected = format!("the message of the day, {shown}: at most 4096 bytes; shorten it\n");
     assert!(told.ends_with(&expected), "{told}");
 }
 
@@ -166,6 +166,92 @@ fn lines_that_begin_with_the_time() {
     zeno.send("bye\n");
     plato.expect("[zeno] bye\r\n");
     solon.expect_timed("[zeno] bye");
+}
+
+#[test]
+fn one_who_is_ignored() {
+    let server = Server::start("--workers 2 --room python --admin 127.0.0.1:0");
+    let [mut plato, mut solon, mut zeno] = server.lobby(["plato", "solon", "zeno"]);
+    plato.send("/ignore Zeno\n/ignore\n/ignore plato\n/ignore nobody\n");
+    plato.expect("You ignore zeno\r\nYou ignore 1:\r\n  zeno\r\n");
+    plato.expect("You cannot ignore yourself\r\nNobody here is called nobody\r\n");
+    zeno.send("one\n/me waves\n/topic snakes\n");
+    zeno.expect("zeno set the topic: snakes\r\n");
+    zeno.send("/nick kant\n/python\ntwo\n/back\n");
+    zeno.expect("You are kant\r\nYou are alone in python\r\n");
+    zeno.expect("You are in lobby with 2 others\r\nThe topic of lobby: snakes\r\n");
+    solon.expect("[zeno] one\r\n* zeno waves\r\nzeno set the topic: snakes\r\n");
+    solon.expect("zeno is now kant\r\nClient left kant\r\nClient joined kant\r\n");
+    zeno.send("/msg plato hi\n");
+    zeno.expect("plato ignores you: that was not delivered\r\n");
+    assert_eq!(server.metric("chatd_refused_total{reason=\"ignores_you\"}"), 1);
+    solon.send("hello\n/msg plato hi\n");
+    solon.expect("[you -> plato] hi\r\n");
+    // Between rooms and direct messages there is no order.
+    let mut lines = [plato.line(), plato.line()];
+    lines.sort_unstable();
+    assert_eq!(lines, ["[solon -> you] hi", "[solon] hello"]);
+    zeno.expect("[solon] hello\r\n");
+
+    // The history does without them, and so do rooms that are entered later.
+    plato.send("/history\n/join python\n");
+    plato.expect("The last line of lobby (UTC):\r\n");
+    plato.expect_past("[solon] hello");
+    plato.expect("You are alone in python\r\n");
+    solon.expect_line("Client left plato");
+    zeno.expect_line("Client left plato");
+    zeno.send("/python\nthree\n");
+    zeno.expect("You are in python with 1 other\r\n");
+    solon.expect_line("Client left kant");
+    solon.send("/python\nfour\n");
+    solon.expect("You are in python with 2 others\r\n");
+    plato.expect("Client joined solon\r\n[solon] four\r\n");
+    zeno.expect("Client joined solon\r\n[solon] four\r\n");
+
+    // From the command on, they are heard again.
+    zeno.send("five\n");
+    solon.expect_line("[kant] five");
+    plato.send("/unignore kant\n/unignore kant\n/ignore\n");
+    plato.expect("You do not ignore kant\r\nYou do not ignore kant\r\nYou ignore nobody\r\n");
+    zeno.send("six\n/msg plato hi\n/quit\n");
+    zeno.expect("[you -> plato] hi\r\nGoodbye\r\n");
+    let mut lines = [plato.line(), plato.line(), plato.line()];
+    lines.sort_unstable();
+    assert_eq!(lines, ["Client left kant", "[kant -> you] hi", "[kant] six"]);
+}
+
+#[test]
+fn programs_can_be_ignored_in_any_rendering() {
+    let server = Server::start("--workers 1 --admin 127.0.0.1:0 --listen p2p://127.0.0.1:0");
+    let [mut plato, mut solon] = server.lobby(["plato", "solon"]);
+    let mut program = server.connect_as("p2p");
+    program.send("1");
+    program.expect("hello 1,you login successed\n");
+    for person in [&mut plato, &mut solon] {
+        person.expect("Client joined 1\r\n");
+    }
+    plato.send("/ignore 1\n");
+    plato.expect_line("You ignore 1");
+    program.send("plato||psst\n");
+    program.expect("plato ignores you: that was not delivered\n");
+    program.send("all||one\n");
+    program.expect("1 said : one\n");
+    solon.expect_line("[1] one");
+    plato.send("/time on\n");
+    plato.expect_timed("Lines begin with the time, UTC");
+    // One rendering for each way of reading, whoever skips it.
+    let before = server.metric("chatd_renderings_total");
+    program.send("all||two\n");
+    program.expect("1 said : two\n");
+    solon.expect_line("[1] two");
+    assert_eq!(server.metric("chatd_renderings_total"), before + 3);
+    solon.send("three\n");
+    plato.expect_timed("[solon] three");
+    program.expect("solon said : three\n");
+    plato.send("/unignore 1\n");
+    plato.expect_timed("You do not ignore 1");
+    program.send("all||four\n");
+    plato.expect_timed("[1] four");
 }
 
 #[test]

@@ -14,6 +14,7 @@ Commands:\r
   /whois NAME      tell where somebody is\r
   /msg NAME TEXT   write to one person only\r
   /reply TEXT      write to the one who wrote to you last\r
+  /ignore [NAME]   hear nothing of somebody (undo: /unignore), or list whom\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
   /history         show the last lines of your room\r

@@ -14,7 +14,7 @@ use crate::rng::Rng;
 
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
 /// How many kinds of lines there are to draw from.
-pub(crate) const WORDS: usize = 61;
+pub(crate) const WORDS: usize = 67;
 /// How many there were while all clients spoke telnet.
 pub(crate) const TELNET_WORDS: usize = 54;
 /// How many there were at first: seeds kept from then replay with as many.
@@ -298,6 +298,15 @@ impl Client {
                 let line = format!("/msg {to} {text}");
                 (Said::Msg { to, text }, line)
             }
+            61..=63 => {
+                let name = someone(rng);
+                (Said::Ignore { name: name.clone(), on: true }, format!("/ignore {name}"))
+            }
+            64 | 65 => {
+                let name = someone(rng);
+                (Said::Ignore { name: name.clone(), on: false }, format!("/unignore {name}"))
+            }
+            66 => (Said::Ignored, "/ignore".to_owned()),
             15 if rng.chance(100) => (Said::Quit, "/quit".to_owned()),
             16 if rng.chance(50) && self.rich.is_none() => {
                 self.is_foul = true;

@@ -3,7 +3,7 @@
 //! The hub's observer is told everything said in any room, in the one order of all rooms; that a
 //! client entered, left or was renamed is said there too. So the oracle knows of every visit of a
 //! client to a room exactly which lines it has to get: those between its entering and its leaving,
-//! but its own. The rules:
+//! but its own, and those of whom it ignores. The rules:
 //! - What a client gets of a room is those lines, byte for byte, in order, from the first on,
 //!   without a gap. What is missing at the end was not sent before the client left the room or was
 //!   closed; of the room a healthy client is in, nothing is missing once the server rests.
@@ -13,6 +13,8 @@
 //!   agrees with what the observer was told.
 //! - What the observer is told of a client's lines is what that client wrote: in order, whole,
 //!   once.
+//! - Nothing that somebody does is told to those who ignore them, from the command on: the
+//!   observer is told of it in its place.
 //! - Direct messages arrive once, in the order of their author's.
 //! - Every byte belongs to one of these.
 
@@ -22,7 +24,9 @@ use std::net::SocketAddr;
 use chatd::chat::{Action, ConnId, Message, RoomId};
 use chatd::dialect::Dialect;
 
-use crate::person::{Bytes, HISTORY_LINES, LOBBY_NAME, Person, Rest, Said, Visit, render, skipped};
+use crate::person::{
+    Bytes, HISTORY_LINES, LOBBY_NAME, Person, Rest, Said, Visit, ignoring, render, skipped,
+};
 use crate::words;
 
 /// A client, by its place in `Oracle::people`.
@@ -46,6 +50,10 @@ pub(crate) struct Oracle {
     directs: HashMap<String, u32>,
     /// Direct messages that were acknowledged: to whom, and the text.
     acknowledged: Vec<(String, String)>,
+    /// Who ignored whom at some time.
+    ever_ignored: BTreeSet<(PersonId, ConnId)>,
+    /// Direct messages that were refused: whose, and by whom.
+    refused: Vec<(PersonId, String)>,
 }
 
 #[derive(Debug, Default)]
@@ -53,7 +61,7 @@ struct Room {
     name: String,
     topic: String,
     /// What was said, as a line of its past shows it.
-    past: VecDeque<String>,
+    past: VecDeque<(ConnId, String)>,
     members: BTreeSet<PersonId>,
 }
 
@@ -96,7 +104,14 @@ impl Oracle {
                 let before = self.rooms.insert(*room, Room::named(name));
                 assert!(before.is_none_or(|before| before.members.is_empty()), "opened in use");
             }
-            Action::Say { room, author, message } => {
+            Action::Ignore { conn, other, on } => {
+                let ignorer = self.by_conn[conn];
+                let ignored = &mut self.people[ignorer].ignored;
+                let changed = if *on { ignored.insert(*other) } else { ignored.remove(other) };
+                assert!(changed, "ignored twice, or never");
+                self.ever_ignored.insert((ignorer, *other));
+            }
+            Action::Say { room, author, hears: _, message } => {
                 if self.rooms.is_empty() {
                     self.rooms.insert(LOBBY, Room::named(LOBBY_NAME));
                 }
@@ -130,20 +145,19 @@ impl Oracle {
                 Some(self.observe_own(room, author, name, &Said::Act((*text).to_owned())))
             }
             Message::TopicSet { name, topic } => {
-                let conn = self.people[self.by_name[*name]].conn;
-                self.observe_own(room, conn, name, &Said::Topic((*topic).to_owned()));
+                self.observe_own(room, author, name, &Said::Topic((*topic).to_owned()));
                 let room = self.rooms.get_mut(&room).expect("opened before");
                 (*topic).clone_into(&mut room.topic);
                 None
             }
             other => panic!("not said in rooms of this size: {other:?}"),
         };
-        self.remember(room, message);
-        self.write_down(room, except, message);
+        self.remember(room, author, message);
+        self.write_down(room, except, author, message);
     }
 
     /// What those who join are told of the room's past.
-    fn remember(&mut self, room: RoomId, message: &Message<&str>) {
+    fn remember(&mut self, room: RoomId, author: Option<ConnId>, message: &Message<&str>) {
         let lines = match message {
             Message::Said { .. } | Message::Acted { .. } => lines_of(&render(message)),
             Message::Framed { .. } => {
@@ -153,15 +167,25 @@ impl Oracle {
             _ => return,
         };
         let past = &mut self.rooms.get_mut(&room).expect("opened before").past;
-        past.extend(lines.iter().map(|line| String::from_utf8_lossy(line).into_owned()));
+        let author = author.expect("somebody said it");
+        let line_of = |line: &Bytes| (author, String::from_utf8_lossy(line).into_owned());
+        past.extend(lines.iter().map(line_of));
         past.drain(..past.len().saturating_sub(HISTORY_LINES));
     }
 
     /// The members of a room have to get the message, each in its dialect's words.
-    fn write_down(&mut self, room: RoomId, except: Option<PersonId>, message: &Message<&str>) {
+    fn write_down(
+        &mut self,
+        room: RoomId,
+        except: Option<PersonId>,
+        author: Option<ConnId>,
+        message: &Message<&str>,
+    ) {
         let lines = lines_of(&render(message));
         for member in &self.rooms[&room].members {
-            if Some(*member) == except {
+            let ignored = &self.people[*member].ignored;
+            let ignores = author.is_some_and(|author| ignored.contains(&author));
+            if Some(*member) == except || ignores {
                 continue;
             }
             let person = &mut self.people[*member];
@@ -188,8 +212,7 @@ impl Oracle {
         said: &Said,
     ) -> PersonId {
         let person = self.by_name[name];
-        let conn = self.people[person].conn.filter(|_| !matches!(said, Said::All(_)));
-        assert_eq!(conn, author, "the author's name is the author's");
+        assert_eq!(self.people[person].conn, author, "the author's name is the author's");
         assert!(self.rooms[&room].members.contains(&person), "an author is a member");
         self.people[person].execute(said);
         person
@@ -203,7 +226,6 @@ impl Oracle {
         assert!(members.members.insert(id), "joined twice");
         let count = u32::try_from(members.members.len()).expect("a few");
         let (room_name, topic) = (members.name.clone(), members.topic_line());
-        let past = members.past_lines();
         let person = &mut self.people[id];
         if person.dialect != Dialect::Telnet {
             person.conn = Some(conn);
@@ -215,6 +237,7 @@ impl Oracle {
             self.ever_named.entry(name.to_owned()).or_default().insert(id);
             return id;
         }
+        let past = members.past_lines(&person.ignored);
         if person.visits.is_empty() {
             person.conn = Some(conn);
             self.by_name.insert(name.to_owned(), id);
@@ -293,8 +316,13 @@ impl Oracle {
             self.judge_direct(id, author, text);
         } else if let Some(lines) = skipped(text) {
             self.people[id].judge_skipped(lines);
-        } else if let Some(reply) = self.people[id].judge_private(id, text) {
-            self.acknowledged.push(reply);
+        } else {
+            if let Some(name) = ignoring(text) {
+                self.refused.push((id, name.to_owned()));
+            }
+            if let Some(reply) = self.people[id].judge_private(id, text) {
+                self.acknowledged.push(reply);
+            }
         }
     }
 
@@ -352,6 +380,12 @@ impl Oracle {
             let count = self.directs.get(text).copied().unwrap_or(0);
             assert!(count == 1 || (excused && count == 0), "{text} to {to} arrived {count} times");
         }
+        for (author, name) in &self.refused {
+            let mut readers = self.ever_named[name].iter();
+            let conn = self.people[*author].conn.expect("it was let in");
+            let ignored = readers.any(|reader| self.ever_ignored.contains(&(*reader, conn)));
+            assert!(ignored, "{name} refused what client {author} wrote, and ignored nobody");
+        }
         self.assert_silent_directs(is_healthy);
     }
 
@@ -366,7 +400,7 @@ impl Oracle {
             let lost: Vec<_> = sent.collect();
             let readers = lost.iter().flat_map(|to| self.ever_named.get(*to).unwrap_or(&nobody));
             if person.dialect == Dialect::P2p && readers.clone().all(|reader| is_healthy(*reader)) {
-                let told = person.program.offline_count;
+                let told = person.program.offline_count + person.program.refused_count;
                 assert_eq!(told, lost.len(), "client {id}: messages to nobody: {lost:?}");
             }
         }
@@ -405,11 +439,13 @@ impl Room {
     }
 
     /// What somebody who joins is told of its past.
-    fn past_lines(&self) -> Vec<Rest> {
-        let lines = u32::try_from(self.past.len()).expect("a few");
+    fn past_lines(&self, ignored: &BTreeSet<ConnId>) -> Vec<Rest> {
+        let past = self.past.iter().filter(|(author, _)| !ignored.contains(author));
+        let past: Vec<_> = past.map(|(_, line)| Rest::Past(line.clone())).collect();
+        let lines = u32::try_from(past.len()).expect("a few");
         let head = Message::PastHead { room: self.name.as_str(), lines };
         let head = (lines > 0).then(|| Rest::Exactly(render(&head)));
-        head.into_iter().chain(self.past.iter().cloned().map(Rest::Past)).collect()
+        head.into_iter().chain(past).collect()
     }
 
     /// What somebody who enters is told of the topic.

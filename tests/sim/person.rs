@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::rc::Rc;
 
-use chatd::chat::{CloseReason, ConnId, Message, RoomId};
+use chatd::chat::{CloseReason, ConnId, Message, Nicknames, RoomId};
 use chatd::dialect::Dialect;
 
 use crate::oracle::PersonId;
@@ -29,6 +29,11 @@ pub(crate) enum Said {
     },
     Reply(String),
     Whois(String),
+    Ignore {
+        name: String,
+        on: bool,
+    },
+    Ignored,
     Away(String),
     Here,
     Time(bool),
@@ -70,6 +75,8 @@ pub(crate) struct Person {
     pub(crate) options: BTreeSet<[u8; 3]>,
 
     pub(crate) conn: Option<ConnId>,
+    /// Whom it ignores, as the observer was told.
+    pub(crate) ignored: BTreeSet<ConnId>,
     pub(crate) name: String,
     /// What the replies to moves, with what is told of the rooms, and to new names have to be.
     pub(crate) moves: VecDeque<(Vec<u8>, Vec<Rest>)>,
@@ -145,6 +152,7 @@ impl Person {
             refusals: Vec::new(),
             options: BTreeSet::new(),
             conn: None,
+            ignored: BTreeSet::new(),
             reply_name: name.clone(),
             name,
             moves: VecDeque::new(),
@@ -318,7 +326,7 @@ impl Person {
             Said::Leave => self.judge_move(LOBBY_NAME, line),
             Said::Msg { to, text } => return self.judge_msg(to, text, line),
             Said::Reply(said) => {
-                if line != text(&Message::NobodyToReplyTo) {
+                if line != text(&Message::NobodyToReplyTo) && ignoring(line).is_none() {
                     let to = line.strip_prefix("[you -> ").and_then(|rest| rest.split_once(']'));
                     let to = to.unwrap_or_else(|| panic!("{line:?} for a reply")).0.to_owned();
                     return self.judge_msg(&to, said, line);
@@ -328,6 +336,20 @@ impl Person {
                 let is_in = line.starts_with(&format!("{name} is in "));
                 assert!(is_in || line == text(&Message::NoSuchUser { name }), "{line:?}");
                 self.spoken_of = is_in.then(|| name.clone());
+            }
+            Said::Ignore { name, on } => {
+                let is = text(&Message::IgnoreIs { name, on: *on });
+                let none = text(&Message::NoSuchUser { name });
+                let own = self.reply_name == *name && line == text(&Message::CannotIgnore);
+                assert!(line == is || line == none || own, "{line:?}");
+            }
+            Said::Ignored => {
+                if line != text(&Message::Ignored { count: 0 }) {
+                    let count = line.strip_prefix("You ignore ").and_then(|n| n.strip_suffix(':'));
+                    let count = count.unwrap_or_else(|| panic!("{line:?} for a list"));
+                    let count: usize = count.parse().expect("a number");
+                    self.rest.extend((0..count).map(|_| Rest::Indented));
+                }
             }
             Said::Away(why) => {
                 assert_eq!(line, text(&Message::YouAreAway { text: why }));
@@ -371,7 +393,9 @@ impl Person {
                 assert_eq!(self.renames.pop_front().as_deref(), Some(line.as_bytes()));
                 name.clone_into(&mut self.reply_name);
             }
-        } else if line != text(&Message::BadName { name }) || name != "all" {
+        } else if line != text(&Message::BadName { name, letters: Nicknames::Ascii })
+            || name != "all"
+        {
             let taken = text(&Message::NameTaken { name, free: None });
             let free = line.strip_prefix(&taken).unwrap_or_else(|| panic!("{line:?} for {name}"));
             assert!(free.starts_with(&format!("; {name}")) && free.ends_with(" is free"), "{line}");
@@ -392,7 +416,8 @@ impl Person {
     }
 
     fn judge_msg(&mut self, to: &str, said: &str, line: &str) -> Option<(String, String)> {
-        if line == text(&Message::NoSuchUser { name: to }) {
+        let refused = text(&Message::IgnoresYou { name: to });
+        if line == text(&Message::NoSuchUser { name: to }) || line == refused {
             return None;
         }
         assert_eq!(line, text(&Message::DirectSent { to, text: said }));
@@ -439,6 +464,11 @@ pub(crate) fn render(message: &Message<&str>) -> Vec<u8> {
 
 pub(crate) fn text(message: &Message<&str>) -> String {
     String::from_utf8(render(message)).expect("UTF-8")
+}
+
+/// Who refused a direct message, if the line says that.
+pub(crate) fn ignoring(line: &str) -> Option<&str> {
+    line.strip_suffix(" ignores you: that was not delivered")
 }
 
 pub(crate) fn is_closing(dialect: Dialect, line: &str) -> bool {

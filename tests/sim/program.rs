@@ -6,7 +6,7 @@ use std::collections::{BTreeSet, HashMap};
 use chatd::dialect::Dialect;
 
 use crate::oracle::PersonId;
-use crate::person::{Person, Said, Visit, is_closing, skipped};
+use crate::person::{Person, Said, Visit, ignoring, is_closing, skipped};
 use crate::words;
 
 /// What only such a client has.
@@ -20,6 +20,8 @@ pub(crate) struct Program {
     topics: HashMap<usize, String>,
     /// How often it was told that a reader is not there.
     pub(crate) offline_count: usize,
+    /// How often it was told that a reader ignores it.
+    pub(crate) refused_count: usize,
     /// Its id was refused.
     pub(crate) turned_away: bool,
 }
@@ -34,6 +36,7 @@ impl Default for Program {
             order: Vec::new(),
             topics: HashMap::new(),
             offline_count: 0,
+            refused_count: 0,
             turned_away: false,
         }
     }
@@ -169,6 +172,10 @@ impl Person {
                 Said::Msg { to, .. } => {
                     if line == "remote is offline" {
                         self.program.offline_count += 1;
+                        return;
+                    }
+                    if ignoring(line) == Some(&*to) {
+                        self.program.refused_count += 1;
                         return;
                     }
                     if line == format!("{to} is away") || line == format!("{to} is away: lunch") {

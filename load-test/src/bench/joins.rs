@@ -4,10 +4,10 @@
 
 use super::table::{Figure, Sample};
 use super::{Bench, Preset, Side};
+use crate::metrics::Metrics;
 use crate::server::Server;
-use crate::{Failure, Session, failed};
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use crate::{Failure, Session};
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 /// The parts of all clients that join in the three runs.
@@ -16,9 +16,6 @@ const PARTS: [u32; 3] = [4, 2, 1];
 const SETTLED: Duration = Duration::from_millis(1500);
 const SETTLED_INTERVAL: Duration = Duration::from_millis(100);
 const SETTLED_TIMEOUT: Duration = Duration::from_secs(30);
-/// How long an answer of the admin endpoint may take, and how long it may be.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-const ANSWER_LEN_MAX: u64 = 1 << 20;
 
 /// How many join in each run.
 pub(super) fn sizes(clients: u32) -> [u32; 3] {
@@ -74,42 +71,5 @@ fn settled_deliveries(admin: SocketAddr) -> Result<u64, Failure> {
 }
 
 fn deliveries(admin: SocketAddr) -> Result<u64, Failure> {
-    let answer = get_metrics(admin).map_err(|error| failed("reading the metrics", &error))?;
-    counter(&answer, "chatd_deliveries_total")
-        .ok_or_else(|| Failure::Run("the metrics have no chatd_deliveries_total".into()))
-}
-
-fn get_metrics(admin: SocketAddr) -> std::io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&admin, ANSWER_TIMEOUT)?;
-    stream.set_read_timeout(Some(ANSWER_TIMEOUT))?;
-    write!(stream, "GET /metrics HTTP/1.1\r\nHost: {admin}\r\nConnection: close\r\n\r\n")?;
-    let mut answer = String::new();
-    stream.take(ANSWER_LEN_MAX).read_to_string(&mut answer)?;
-    Ok(answer)
-}
-
-/// The value of a counter without labels.
-fn counter(answer: &str, name: &str) -> Option<u64> {
-    let mut values = answer.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    values.next()?.trim().parse().ok()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_counter_is_found_in_an_answer() {
-        let answer = "HTTP/1.1 200 OK\r\n\r\n# HELP chatd_x Words\nchatd_x_total_more 3\n\
-            chatd_x_total 17\nchatd_y_total{a=\"b\"} 4\n# EOF\n";
-        let rows = [
-            ("chatd_x_total", Some(17)),
-            ("chatd_x", None),
-            ("chatd_x_total_more", Some(3)),
-            ("chatd_y_total", None),
-        ];
-        for (name, value) in rows {
-            assert_eq!(counter(answer, name), value, "{name}");
-        }
-    }
+    Metrics::read(admin)?.value("chatd_deliveries_total")
 }

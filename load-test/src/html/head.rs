@@ -33,7 +33,7 @@ pub(super) fn section(report: &Report) -> Markup {
     }
 }
 
-fn word(verdict: Verdict) -> &'static str {
+pub(super) fn word(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "Pass",
         Verdict::Fail => "Fail",
@@ -43,7 +43,7 @@ fn word(verdict: Verdict) -> &'static str {
 }
 
 /// A shape for those who do not see the colour.
-fn sign(verdict: Verdict) -> &'static str {
+pub(super) fn sign(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "✓",
         Verdict::Fail => "✕",
@@ -52,7 +52,7 @@ fn sign(verdict: Verdict) -> &'static str {
     }
 }
 
-fn class(verdict: Verdict) -> &'static str {
+pub(super) fn class(verdict: Verdict) -> &'static str {
     match verdict {
         Verdict::Pass => "pass",
         Verdict::Fail => "fail",
@@ -62,7 +62,7 @@ fn class(verdict: Verdict) -> &'static str {
 }
 
 /// `2026-11-21 16:20:09 UTC`; anything else as it is.
-fn readable(started_at: &str) -> String {
+pub(super) fn readable(started_at: &str) -> String {
     match started_at.strip_suffix('Z').and_then(|text| text.split_once('T')) {
         Some((date, time)) => {
             format!("{date} {} UTC", time.split('.').next().unwrap_or_default())
@@ -155,7 +155,7 @@ fn arrivals(report: &Report) -> Markup {
     }
 }
 
-fn tile(name: &str, value: Option<Quantity>, note: Option<String>) -> Markup {
+pub(super) fn tile(name: &str, value: Option<Quantity>, note: Option<String>) -> Markup {
     html! {
         li {
             h3 { (name) }

@@ -12,11 +12,13 @@ mod head;
 mod origin;
 mod percentiles;
 mod scale;
+mod soak;
 mod table;
 mod time;
 mod units;
 
 use crate::report::Report;
+use crate::soak::Soak;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 /// Nothing is loaded, nothing is run; the styles are in the page.
@@ -25,6 +27,26 @@ const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'n
 
 /// The whole file.
 pub fn page(report: &Report) -> String {
+    let content = html! {
+        (head::section(report))
+        main {
+            (percentiles::section(report))
+            (time::section(report))
+            (broadcast::section(report))
+            (generator::section(report))
+            (table::faults(report))
+            (origin::section(report))
+        }
+    };
+    document(&head::title(report), &content)
+}
+
+/// The same for a soak.
+pub(crate) fn soak_page(soak: &Soak) -> String {
+    document(&soak::title(soak), &soak::content(soak))
+}
+
+fn document(title: &str, content: &Markup) -> String {
     let page = html! {
         (DOCTYPE)
         html lang="en" {
@@ -34,20 +56,10 @@ pub fn page(report: &Report) -> String {
                 meta name="viewport" content="width=device-width, initial-scale=1";
                 meta name="color-scheme" content="light dark";
                 meta name="referrer" content="no-referrer";
-                title { (head::title(report)) }
+                title { (title) }
                 style { (PreEscaped(include_str!("style.css"))) }
             }
-            body {
-                (head::section(report))
-                main {
-                    (percentiles::section(report))
-                    (time::section(report))
-                    (broadcast::section(report))
-                    (generator::section(report))
-                    (table::faults(report))
-                    (origin::section(report))
-                }
-            }
+            body { (content) }
         }
     };
     page.into_string()

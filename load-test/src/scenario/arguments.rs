@@ -86,7 +86,7 @@ pub(crate) struct GroupOptions {
 #[serde(deny_unknown_fields, default, rename_all = "kebab-case")]
 #[command(next_help_heading = "The run")]
 pub(crate) struct RunOptions {
-    /// How long to measure: 5s, 500ms, 2m [default: 5s]
+    /// How long to measure: 5s, 500ms, 2m, 1h [default: 5s]
     #[arg(long, value_name = "TIME", value_parser = parse_duration)]
     #[serde(deserialize_with = "duration")]
     duration: Option<Duration>,
@@ -534,7 +534,7 @@ mod tests {
             ("--room-skew zipf", "is neither uniform nor zipf:S"),
             ("--slow 101%", "101% are more than all"),
             ("--slow x%", "is neither a number nor a percentage"),
-            ("--duration 5", "the unit is ms, s or m"),
+            ("--duration 5", "the unit is ms, s, m or h"),
             ("--clients -1", "unexpected argument '-1' found"),
         ];
         for (words, told) in rows {
@@ -572,7 +572,7 @@ mod tests {
             ("[[group]]\nclient = 1", "x.toml:2:1: unknown field `client`, expected one of "),
             ("seed = -1", "x.toml:1:8: invalid value: integer `-1`, expected u64"),
             ("duration = 5", "x.toml:1:12: invalid type: integer `5`, expected a string"),
-            ("\nwarmup = '5h'", "x.toml:2:10: the unit is ms, s or m"),
+            ("\nwarmup = '5d'", "x.toml:2:10: the unit is ms, s, m or h"),
             ("[[group]]\nsize = '9-5'", "x.toml:2:8: \"9-5\" has the larger size first"),
             ("[[group]]\nrate = true", "x.toml:2:8: invalid type: boolean `true`, expected a str"),
             ("[[group]]\nsize = 20", "x.toml:1:1: --size 20: a line has 68 "),

@@ -153,6 +153,7 @@ fn assemble(
             ..load_test::Totals::default()
         },
         closed_reasons: Vec::new(),
+        closed_clients: Vec::new(),
         churn: None,
         faults: Vec::new(),
         latency_us: percentiles(all),

@@ -109,8 +109,8 @@ impl Seen {
         if *dialect != Dialect::Telnet {
             return seen;
         }
-        let commands = "/away /help /here /history /join /leave /me /motd /msg /nick /quit /reply \
-                        /rooms /time /topic /who /whois";
+        let commands = "/away /help /here /history /ignore /join /leave /me /motd /msg /nick /quit /reply \
+                        /rooms /time /topic /unignore /who /whois";
         for command in commands.split(' ') {
             seen.commands.add(command);
         }

@@ -2,6 +2,7 @@
 
 mod conversation;
 mod dialects;
+mod ignore;
 mod property;
 mod scale;
 mod small_talk;

@@ -27,7 +27,7 @@ enum Step {
     Waits(u64),
 }
 
-const LINES: [&str; 37] = [
+const LINES: [&str; 42] = [
     "hello",
     "",
     "//",
@@ -65,6 +65,11 @@ const LINES: [&str; 37] = [
     "/history",
     "/time on",
     "/history off",
+    "/ignore plato",
+    "/ignore 127.0.0.1:2",
+    "/ignore 127.0.0.1:3",
+    "/unignore plato",
+    "/ignore",
 ];
 
 fn step() -> impl Strategy<Value = Step> {

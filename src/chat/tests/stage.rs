@@ -28,6 +28,8 @@ pub(super) struct Wire {
     pub(super) closed: Vec<ConnId>,
     pub(super) rich: Vec<(ConnId, bool)>,
     pub(super) stops: Vec<PeerSet>,
+    /// Who is not told what whom does.
+    pub(super) ignored: BTreeSet<(ConnId, ConnId)>,
     pub(super) say_count: usize,
     pub(super) delivery_count: usize,
 }
@@ -54,6 +56,7 @@ impl Wire {
         peers: PeerSet,
         room: RoomId,
         author: Option<ConnId>,
+        hears: bool,
         message: Message<&str>,
     ) {
         self.say_count += 1;
@@ -64,7 +67,8 @@ impl Wire {
         }
         for conn in self.members.get(&room).cloned().unwrap_or_default() {
             assert!(peers.contains(conn.peer), "all peers with members are told");
-            if Some(conn) != author {
+            let ignores = author.is_some_and(|author| self.ignored.contains(&(conn, author)));
+            if !ignores && (Some(conn) != author || hears) {
                 self.delivery_count += 1;
                 self.hear(conn, &message);
             }
@@ -77,6 +81,7 @@ impl Wire {
             self.members.get_mut(room).expect("it was entered").remove(&conn);
         }
         self.seats.extract_if(all, |_| true).for_each(drop);
+        self.ignored.retain(|(who, _)| *who != conn);
     }
 }
 
@@ -105,7 +110,17 @@ impl Sink for Wire {
                 assert_eq!(peers, PeerSet::one(conn.peer));
                 self.hear(conn, &message);
             }
-            Action::Say { room, author, message } => self.say(peers, room, author, message),
+            Action::Say { room, author, hears, message } => {
+                self.say(peers, room, author, hears, message);
+            }
+            Action::Ignore { conn, other, on } => {
+                assert!(peers.contains(conn.peer));
+                let changed = match on {
+                    true => self.ignored.insert((conn, other)),
+                    false => self.ignored.remove(&(conn, other)),
+                };
+                assert!(changed, "said twice");
+            }
             Action::Hold { room, on } => self.holds.push((peers, room, on)),
             Action::Stamp { conn, .. } => assert_eq!(peers, PeerSet::one(conn.peer)),
             Action::Rich { conn, on } => {
@@ -115,6 +130,7 @@ impl Sink for Wire {
             Action::Close { conn } => {
                 assert_eq!(peers, PeerSet::one(conn.peer));
                 assert!(self.seats.iter().all(|seat| seat.0 != conn));
+                self.ignored.retain(|(who, _)| *who != conn);
                 self.closed.push(conn);
             }
             Action::Stop => self.stops.push(peers),

@@ -24,9 +24,9 @@ pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
             return;
         }
         Message::YouAre { name } => put!(out, "hello {name},you login successed"),
-        Message::BadName { .. } => {
+        Message::BadName { letters, .. } => {
             put!(out, "That cannot be an id. An id is ");
-            words::name_rule(out);
+            words::name_rule(letters, out);
         }
         Message::NameTaken { .. } => put!(out, "That id is taken. Choose another"),
         Message::NoSuchUser { .. } => put!(out, "remote is offline"),
@@ -41,6 +41,7 @@ pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Nicknames;
     use crate::dialect::tests::every_message;
 
     fn rendered(message: &Message<&str>) -> String {
@@ -66,7 +67,7 @@ mod tests {
             (Invalid, "Not a message. Write ID||TEXT, or all||TEXT\n"),
             (NameTaken { name, free: Some("plato2") }, "That id is taken. Choose another\n"),
             (
-                BadName { name },
+                BadName { name, letters: Nicknames::Ascii },
                 "That cannot be an id. An id is 1 to 20 letters, digits, - or _, \
                  and no nickname is all, chatd, server, system or you\n",
             ),

@@ -18,6 +18,7 @@ Commands:\r
   /whois NAME      tell where somebody is\r
   /msg NAME TEXT   write to one person only\r
   /reply TEXT      write to the one who wrote to you last\r
+  /ignore [NAME]   hear nothing of somebody (undo: /unignore), or list whom\r
   /me TEXT         tell what you do: * plato TEXT\r
   /topic [TEXT]    tell what your room is about, or say what from now on\r
   /history         show the last lines of your room\r
@@ -31,7 +32,7 @@ To begin a line with a slash, write two: //like this\r
 ";
 
 /// More about each command, by its word.
-const MORE: [(&str, &str); 23] = [
+const MORE: [(&str, &str); 25] = [
     ("/help", "lists the commands, or tells about one, as this does"),
     (
         "/nick",
@@ -63,6 +64,13 @@ const MORE: [(&str, &str); 23] = [
         "tells what your room is about. With a text, everybody in the room is told that it is \
          about that from now on; with - it is about nothing any more. Whoever comes is told",
     ),
+    (
+        "/ignore",
+        "keeps from you what somebody says and does in rooms, under whatever name, and refuses \
+         what they write to you alone, which they are told. It ends with /unignore, or when either \
+         of you leaves. Without a name it lists whom you ignore",
+    ),
+    ("/unignore", "undoes /ignore"),
     (
         "/history",
         "shows the last lines of your room, with their times in UTC. /join shows them too, unless \

@@ -36,6 +36,7 @@ pub fn render(message: &Message<&str>, out: &mut Vec<u8>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::chat::Nicknames;
     use crate::chat::{CloseReason, What};
     use crate::dialect::tests::every_message;
 
@@ -94,6 +95,15 @@ mod tests {
                 "A command follows its slash at once: /help lists them. To say a slash, write two",
             ),
             (NobodyToReplyTo, "Nobody wrote to you, or they are gone"),
+            (IgnoreIs { name, on: true }, "You ignore plato"),
+            (IgnoreIs { name, on: false }, "You do not ignore plato"),
+            (Ignored { count: 0 }, "You ignore nobody"),
+            (Ignored { count: 2 }, "You ignore 2:"),
+            (IgnoredEntry { name }, "  plato"),
+            (IgnoresYou { name }, "plato ignores you: that was not delivered"),
+            (IgnoresYou { name: "[::1]:9" }, "Client [::1]:9 ignores you: that was not delivered"),
+            (CannotIgnore, "You cannot ignore yourself"),
+            (TooManyIgnored, "You ignore 32 people already: /unignore one of them first"),
             (RemarkTooLong, "That was over 160 bytes and was not kept"),
             (Rooms { count: 1 }, "1 room:"),
             (Rooms { count: 2 }, "2 rooms:"),
@@ -118,8 +128,14 @@ mod tests {
             (UnknownCommand { name: "foo" }, "Unknown command: foo"),
             (Usage { form: "/nick NAME" }, "Usage: /nick NAME"),
             (
-                BadName { name: "a b" },
+                BadName { name: "a b", letters: Nicknames::Ascii },
                 "Not a name: a b. A name is 1 to 20 letters, digits, - or _, \
+                 and no nickname is all, chatd, server, system or you",
+            ),
+            (
+                BadName { name: "a b", letters: Nicknames::Unicode },
+                "Not a name: a b. A name is 1 to 20 letters, digits, - or _ of one script \
+                 (10 in Greek or Cyrillic, 6 in Chinese), \
                  and no nickname is all, chatd, server, system or you",
             ),
             (NameTaken { name, free: None }, "Somebody else is called plato"),
