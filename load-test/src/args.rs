@@ -132,8 +132,7 @@ impl RunArguments {
     fn execute(self) -> Result<Verdict, Failure> {
         let scenario = self.scenario.scenario()?;
         scenario.check()?;
-        let clients = scenario.groups.iter().map(|group| u64::from(group.clients));
-        self.target.check(clients.sum())?;
+        self.target.check(scenario.client_count())?;
         self.output.check()?;
         // Threads take it over, so it comes before the first.
         lower_priority(self.nice)?;

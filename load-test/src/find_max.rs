@@ -82,6 +82,8 @@ enum Limit {
     Server,
     /// The generator, or its machine, cannot do more.
     Generator,
+    /// More is not possible as it was started: with so few descriptors, for example.
+    Setup,
     /// `--most`, or the number of steps.
     Search,
 }
@@ -185,13 +187,23 @@ impl FindMaxArguments {
             Ok(report) => Ok(Step::new(number, report)),
             Err(failure) if is_first => Err(failure),
             Err(Failure::Usage(why)) => Ok(Step::without(number, Outcome::Void, why)),
-            Err(Failure::Run(why)) => Ok(Step::without(number, Outcome::Broke, why)),
+            Err(Failure::Run(why)) => Ok(match self.lack(number)? {
+                Some(lack) => Step::without(number, Outcome::Void, format!("{lack}; {why}")),
+                None => Step::without(number, Outcome::Broke, why),
+            }),
         }
+    }
+
+    /// Why chatd could not take the clients of this step, if it is that.
+    fn lack(&self, number: u32) -> Result<Option<Failure>, Failure> {
+        let lack = self.target.lack(self.scenario_with(number)?.client_count());
+        Ok(lack.filter(|_| self.by == By::Clients))
     }
 
     fn run(&self, number: u32) -> Result<Report, Failure> {
         let scenario = self.scenario_with(number)?;
         scenario.check()?;
+        self.target.check(scenario.client_count())?;
         let target = self.target.open(scenario.protocol)?;
         let mut report = run(scenario, target.addr, target.watch.as_ref())?;
         report.hold(&self.slo);
@@ -268,10 +280,11 @@ impl Found {
     fn new(by: By, precision: f64, search: &Search, steps: Vec<Step>) -> Self {
         let at_broke = steps.iter().rev().find(|step| Some(step.number) == search.broke);
         let is_near = |(held, broke)| search.is_near(held, broke);
-        let limit = match at_broke.map(|step| step.outcome) {
+        let limit = match at_broke.map(|step| (step.outcome, &step.report)) {
             _ if !search.held.zip(search.broke).is_none_or(is_near) => Limit::Search,
-            Some(Outcome::Void) => Limit::Generator,
-            Some(Outcome::Broke | Outcome::Held) => Limit::Server,
+            Some((Outcome::Void, None)) => Limit::Setup,
+            Some((Outcome::Void, Some(_))) => Limit::Generator,
+            Some((Outcome::Broke | Outcome::Held, _)) => Limit::Server,
             None => Limit::Search,
         };
         Self {
@@ -289,7 +302,7 @@ impl Found {
     fn verdict(&self) -> Verdict {
         match (self.most, self.limit) {
             (Some(_), _) => Verdict::Pass,
-            (None, Limit::Generator) => Verdict::Void,
+            (None, Limit::Generator | Limit::Setup) => Verdict::Void,
             (None, Limit::Server | Limit::Search) => Verdict::Slo,
         }
     }
@@ -302,7 +315,9 @@ impl Found {
         let broke = self.broke.map_or_else(String::new, count);
         let Some(most) = self.most else {
             return match self.limit {
-                Limit::Generator => "\nNothing can be told: no step could be measured".to_owned(),
+                Limit::Generator | Limit::Setup => {
+                    "\nNothing can be told: no step could be measured".to_owned()
+                }
                 Limit::Server | Limit::Search => format!("\nNot even {broke} {unit} held"),
             };
         };
@@ -313,6 +328,14 @@ impl Found {
                 "\nAt least {most} {unit} held. {broke} are more than the generator can do here: \
                  the limit is its own, not the server's"
             ),
+            Limit::Setup => {
+                let refused = self.steps.iter().rev().find(|step| Some(step.number) == self.broke);
+                let why = refused.map_or_else(String::new, |step| step.why.join("; "));
+                format!(
+                    "\nAt least {most} {unit} held. {broke} are not possible as this was started, \
+                     whatever the server can do: {why}"
+                )
+            }
             Limit::Search => format!("\nAt least {most} {unit} held; no more was tried"),
         }
     }
@@ -346,11 +369,12 @@ mod tests {
         let faulty = |number| step(number, Verdict::Fail);
         let void = |number| step(number, Verdict::Void);
         let refused = |number| Step::without(number, Outcome::Void, "no descriptors".into());
-        let rows: [(Found, Limit, Verdict, &str); 7] = [
+        let rows: [(Found, Limit, Verdict, &str); 8] = [
             (found(300, slow, 5000), Limit::Server, Verdict::Pass, "300 clients held, 312 did not"),
             (found(300, faulty, 5000), Limit::Server, Verdict::Pass, "312 did not"),
             (found(300, void, 5000), Limit::Generator, Verdict::Pass, "not the server's"),
-            (found(300, refused, 5000), Limit::Generator, Verdict::Pass, "At least 300"),
+            (found(300, refused, 5000), Limit::Setup, Verdict::Pass, "can do: no descriptors"),
+            (found(0, refused, 5000), Limit::Setup, Verdict::Void, "Nothing can be told"),
             (found(9999, slow, 400), Limit::Search, Verdict::Pass, "400 clients held; no more"),
             (found(0, slow, 5000), Limit::Server, Verdict::Slo, "Not even 1 clients held"),
             (found(0, void, 5000), Limit::Generator, Verdict::Void, "Nothing can be told"),

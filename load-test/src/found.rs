@@ -30,6 +30,9 @@ pub(crate) struct Found {
     pub(crate) churn: Churn,
     pub(crate) connect: Durations,
     pub(crate) join: Durations,
+    pub(crate) connect_lag: Durations,
+    /// What the receiving threads used while they connected.
+    pub(crate) connecting: Vec<ThreadReport>,
     pub(crate) connect_total_ns: u64,
     pub(crate) lag: Durations,
     pub(crate) deferred: u64,
@@ -96,6 +99,8 @@ impl Found {
         self.churn.add(&other.churn);
         self.connect.add(&other.connect);
         self.join.add(&other.join);
+        self.connect_lag.add(&other.connect_lag);
+        self.connecting.extend(other.connecting);
         self.connect_total_ns = self.connect_total_ns.max(other.connect_total_ns);
         self.lag.add(&other.lag);
         self.deferred += other.deferred;
@@ -111,7 +116,7 @@ impl Found {
 
     /// Says in the names of its threads which process they are of.
     pub(crate) fn of_process(mut self, number: usize) -> Self {
-        for thread in &mut self.threads {
+        for thread in self.threads.iter_mut().chain(&mut self.connecting) {
             thread.name = format!("{} of process {number}", thread.name);
         }
         self

@@ -136,6 +136,9 @@ pub(crate) const LAG_SHARE_MAX: f64 = 0.25;
 /// The share of the time that a receiving thread may be running or waiting for a core. Above it
 /// lines wait for the thread, ever longer.
 pub(crate) const RECEIVER_OCCUPIED_MAX: f64 = 0.9;
+/// The least time of connecting over which a receiving thread's occupation is judged: in less, it
+/// has no pause to make, and the kernel's count of its time is coarse.
+pub(crate) const CONNECTING_MIN: Duration = Duration::from_millis(100);
 /// Late wake-ups up to here never void a run, in microseconds: a receiving thread that has just
 /// begun its turn may keep a core for some milliseconds, and is not late itself.
 pub(crate) const JITTER_FLOOR_US: f64 = 5000.0;

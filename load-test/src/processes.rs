@@ -51,10 +51,9 @@ struct Order {
 
 /// How many processes it takes.
 pub(crate) fn needed(scenario: &Scenario) -> u32 {
-    let clients: u64 = scenario.groups.iter().map(|group| u64::from(group.clients)).sum();
     let most = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
     let each = most.saturating_sub(DESCRIPTORS_SPARE).max(1);
-    u32::try_from(clients.div_ceil(each)).unwrap_or(u32::MAX).max(1)
+    u32::try_from(scenario.client_count().div_ceil(each)).unwrap_or(u32::MAX).max(1)
 }
 
 /// Starts the processes, measures, and ends them.

@@ -72,6 +72,8 @@ pub(crate) struct Ready {
     pub(crate) connect: Durations,
     /// From the request for a room to its answer.
     pub(crate) join: Durations,
+    /// How late connections began, where each had its instant.
+    pub(crate) connect_lag: Durations,
     /// The sockets of those who send, with the sender's id.
     pub(crate) senders: Vec<(u32, Arc<Outlet>)>,
 }
@@ -90,6 +92,9 @@ pub(crate) struct Receiver {
     ready_count: usize,
     begun_ns: u64,
     connect: Durations,
+    connect_lag: Durations,
+    /// Since when there is room for one more connection in flight; none while there is not.
+    room_since_ns: Option<u64>,
     join: Durations,
     /// All clients have been where they should be.
     connected: bool,
@@ -176,6 +181,8 @@ impl Receiver {
             ready_count: 0,
             begun_ns: now_ns(),
             connect: Durations::new(),
+            connect_lag: Durations::new(),
+            room_since_ns: None,
             join: Durations::new(),
             connected: false,
             over: false,

@@ -61,6 +61,9 @@ pub struct Report {
     pub connect_us: Percentiles,
     /// From a client's request for a room until its answer, of those who returned too.
     pub join_us: Percentiles,
+    /// How late connections began, where each had its instant (`--connect-rate`).
+    #[serde(default)]
+    pub connect_lag_us: Percentiles,
     /// From the first connect until all clients were where they should be.
     pub connect_total_s: f64,
     /// How many get a measured line, of those who neither leave and return nor read slowly.
@@ -274,6 +277,9 @@ pub struct Generator {
     pub busy: f64,
     /// Its threads, over the measured time; none where the kernel does not count (schedstat).
     pub threads: Vec<ThreadReport>,
+    /// Its receiving threads, over the time in which they connected, if that was not too short.
+    #[serde(default)]
+    pub connecting: Vec<ThreadReport>,
     /// How late a thread wakes up that has nothing else to do, a thousand times a second.
     pub jitter_us: Percentiles,
     /// Lines the kernel did not take whole at once.

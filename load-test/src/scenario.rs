@@ -141,6 +141,11 @@ impl Scenario {
         Plan::new(self.clone()).map(|_| ())
     }
 
+    /// Of all groups.
+    pub(crate) fn client_count(&self) -> u64 {
+        self.groups.iter().map(|group| u64::from(group.clients)).sum()
+    }
+
     /// What can be seen without numbering.
     fn check_parts(&self) -> Result<(), String> {
         need(!self.groups.is_empty(), "no clients: at least one group")?;

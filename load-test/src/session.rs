@@ -5,14 +5,16 @@
 use crate::audit::Totals;
 use crate::clock::{self, duration_ns, now_ns, sleep_until};
 use crate::found::Found;
-use crate::limits::{CONNECTING_INTERVAL, DESCRIPTORS_SPARE, START_DELAY};
+use crate::limits::{
+    CONNECTING_INTERVAL, CONNECTING_MIN, DESCRIPTORS_SPARE, SLEEP_MAX, START_DELAY,
+};
 use crate::machine::{Others, machine};
 use crate::middle::Kept;
 use crate::outcome::Findings;
 use crate::progress::Progress;
 use crate::reach::Reach;
 use crate::receive::{Ready, Received, Receiver, WAKER};
-use crate::report::{Churn, Report};
+use crate::report::{Churn, Report, ThreadReport};
 use crate::scenario::{Plan, Scenario};
 use crate::send::{Outlet, send_all};
 use crate::server::Watch;
@@ -34,6 +36,9 @@ use std::thread::JoinHandle;
 
 /// How a thread reads what comes to its clients.
 type Reading = fn(Receiver) -> Result<Received, Failure>;
+
+/// What a receiving thread tells when it has connected, and what it used for that.
+type Connected = (Result<Ready, Failure>, Option<ThreadReport>);
 
 /// The clients of one process: every `of`th, from `index` on.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -65,6 +70,9 @@ pub struct Session {
     senders: Vec<(u32, Arc<Outlet>)>,
     connect: Durations,
     join: Durations,
+    connect_lag: Durations,
+    /// What the receiving threads used while they connected.
+    connecting: Vec<ThreadReport>,
     connect_total_ns: u64,
 }
 
@@ -176,12 +184,15 @@ impl Session {
         drop(ready_sender);
         let mut senders = Vec::with_capacity(session.plan.senders().len());
         for _ in 0..session.threads.len() {
-            let ready = session.await_ready(&ready)?;
-            let Ready { connect, join, senders: mine } = ready?;
+            let (ready, used) = session.await_ready(&ready)?;
+            let Ready { connect, join, connect_lag, senders: mine } = ready?;
+            session.connecting.extend(used);
+            session.connect_lag.add(&connect_lag);
             session.connect.add(&connect);
             session.join.add(&join);
             senders.extend(mine);
         }
+        session.connecting.sort_by(|a, b| a.name.cmp(&b.name));
         session.senders = senders;
         session.connect_total_ns = now_ns() - begun_ns;
         Ok(session)
@@ -221,7 +232,9 @@ impl Session {
             threads::start("send".into(), move || send_all(&plan, &shared, senders, start_ns))?
         };
         self.progress.warming_up();
-        sleep_until(begin_ns);
+        while !self.shared.nobody_left() && now_ns() < begin_ns {
+            sleep_until(begin_ns.min(now_ns() + duration_ns(SLEEP_MAX)));
+        }
         let started_at = clock::utc();
         let (others, before) = (Others::new()?, Snapshot::now());
         let (jitter_over, over) = channel();
@@ -257,6 +270,8 @@ impl Session {
             deliveries: vec![Deliveries::new(); self.plan.scenario.groups.len()],
             connect: self.connect.clone(),
             join: self.join.clone(),
+            connect_lag: self.connect_lag.clone(),
+            connecting: self.connecting.clone(),
             connect_total_ns: self.connect_total_ns,
             lag: sent.lag,
             deferred: sent.deferred,
@@ -321,6 +336,8 @@ impl Session {
             senders: Vec::new(),
             connect: Durations::new(),
             join: Durations::new(),
+            connect_lag: Durations::new(),
+            connecting: Vec::new(),
             connect_total_ns: 0,
         })
     }
@@ -328,7 +345,7 @@ impl Session {
     fn spawn(
         &mut self,
         target: SocketAddr,
-        ready: &Sender<Result<Ready, Failure>>,
+        ready: &Sender<Connected>,
         read: Reading,
     ) -> Result<(), Failure> {
         let Part { index, of } = self.part;
@@ -344,17 +361,20 @@ impl Session {
         for (thread, poll) in polls.into_iter().enumerate() {
             let (plan, shared) = (Arc::clone(&self.plan), Arc::clone(&self.shared));
             let ready = ready.clone();
+            let name = format!("{RECEIVER_NAME}-{thread}");
+            let of_thread = name.clone();
             let receiving = move || {
                 let among_all = thread * of as usize + index as usize;
                 let mut receiver = Receiver::new(plan, shared, target, among_all, poll);
-                let outcome = receiver.connect_all();
-                let connected = outcome.is_ok();
+                let connect = || receiver.connect_all();
+                let outcome = threads::watched(&of_thread, CONNECTING_MIN, connect);
+                let connected = outcome.0.is_ok();
                 // Nobody listens any more once another thread has failed.
                 drop(ready.send(outcome));
                 drop(ready);
                 if connected { read(receiver) } else { Err(Failure::Run(String::new())) }
             };
-            self.threads.push(threads::start(format!("{RECEIVER_NAME}-{thread}"), receiving)?);
+            self.threads.push(threads::start(name, receiving)?);
         }
         Ok(())
     }

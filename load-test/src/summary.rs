@@ -92,6 +92,7 @@ impl Report {
             }
         }
         rows.extend(row("connect, to welcome", &self.connect_us));
+        rows.extend(row("connect lag, due to begun", &self.connect_lag_us));
         rows.extend(row("join, to answer", &self.join_us));
         rows.extend(row("schedule lag, due to write", &self.schedule_lag_us));
         rows.extend(row("wake-up of an idle thread", &self.generator.jitter_us));
@@ -118,7 +119,7 @@ impl Report {
                 write!(out, "; {:.1} MB in socket buffers", bytes as f64 / 1e6)?;
             }
             writeln!(out)?;
-        } else if self.timeline.iter().any(|second| second.server_rss_bytes.is_some()) {
+        } else if self.machine.pinning.server.is_some() {
             writeln!(out, "server     gone before the end, so its figures are not known")?;
         }
         let Generator { busy, threads, sends_deferred, unsent, .. } = &self.generator;
@@ -234,7 +235,7 @@ pub(crate) fn count(number: impl Display) -> String {
 mod tests {
     use super::*;
     use crate::audit::Totals;
-    use crate::report::{Broadcast, ClosedReason, FaultRow, GroupReport, Second};
+    use crate::report::{Broadcast, ClosedReason, FaultRow, GroupReport};
     use crate::slo::Slo;
 
     #[test]
@@ -316,7 +317,7 @@ mod tests {
 
         let gone = "server     gone before the end";
         assert!(!report.to_string().contains(gone));
-        report.timeline = vec![Second { server_rss_bytes: Some(1), ..Second::default() }];
+        report.machine.pinning.server = Some("0".into());
         assert!(report.to_string().contains(gone));
 
         report.hold(

@@ -61,17 +61,32 @@ impl TargetArguments {
     /// Refuses more clients than a chatd that is to be started can have descriptors for.
     pub(crate) fn check(&self, clients: u64) -> Result<(), Failure> {
         let each = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
-        let (workers, most) = (self.workers, each.saturating_mul(self.workers.into()));
+        let most = each.saturating_mul(self.workers.into());
         if self.target.is_some() || clients <= most {
             return Ok(());
         }
+        Err(self.too_few_descriptors(clients))
+    }
+
+    /// Why a run of so many went wrong, if most likely because the chatd that was started for it
+    /// had no descriptor left.
+    pub(crate) fn lack(&self, clients: u64) -> Option<Failure> {
+        let each = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let each = each.saturating_sub(WORKER_DESCRIPTORS_SPARE);
+        let lacks = self.target.is_none() && clients > each.saturating_mul(self.workers.into());
+        lacks.then(|| self.too_few_descriptors(clients))
+    }
+
+    fn too_few_descriptors(&self, clients: u64) -> Failure {
+        let each = getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX);
+        let (workers, most) = (self.workers, each.saturating_mul(self.workers.into()));
         let needed = clients.div_ceil(each.saturating_sub(WORKER_DESCRIPTORS_SPARE).max(1));
         let possible = i64::try_from(needed).is_ok_and(|needed| needed <= WORKERS_MAX);
         let more = if possible { format!("--workers {needed}, ") } else { String::new() };
-        Err(usage(format!(
+        usage(format!(
             "{clients} clients, and a chatd with --workers {workers} has descriptors for fewer \
              than {most}: {more}a higher limit (ulimit -n), or fewer --clients"
-        )))
+        ))
     }
 
     fn start(&self, protocol: Protocol) -> Result<Target, Failure> {

@@ -1,6 +1,6 @@
 //! The generator's own threads: their names, and how much of a core each had and waited for.
 
-use crate::clock::now_ns;
+use crate::clock::{duration_ns, now_ns};
 use crate::report::ThreadReport;
 use crate::{Failure, failed};
 use rustix::thread::{gettid, set_current_timer_slack};
@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU64;
 use std::path::Path;
 use std::thread::{Builder, JoinHandle};
+use std::time::Duration;
 
 /// A thread's time so far, from /proc/PID/task/TID/schedstat.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -60,6 +61,22 @@ impl Snapshot {
     }
 }
 
+/// Does the work, and says what this thread used for it; nothing where the kernel does not count,
+/// or if it was too short to tell.
+pub(crate) fn watched<T>(
+    name: &str,
+    least: Duration,
+    work: impl FnOnce() -> T,
+) -> (T, Option<ThreadReport>) {
+    let me = Path::new("/proc/thread-self");
+    let (id, at_ns, times) = (gettid().as_raw_nonzero().get(), now_ns(), read(me));
+    let before = Snapshot { at_ns, times: times.map(|time| (id, time)).into_iter().collect() };
+    let result = work();
+    let ended = Ended { name: name.into(), id, time: read(me), at_ns: now_ns() };
+    let long = ended.at_ns - at_ns >= duration_ns(least);
+    (result, ended.since(&before).filter(|_| long))
+}
+
 impl Ended {
     /// What it used since then; none where the kernel does not count it (CONFIG_SCHED_INFO).
     pub(crate) fn since(&self, before: &Snapshot) -> Option<ThreadReport> {
@@ -102,6 +119,11 @@ mod tests {
         });
         // The kernel brings its count up to date every few milliseconds.
         assert!(spun.0 > 40_000_000 && slept.0 < 40_000_000, "{spun:?}, {slept:?}");
+        let work = || while thread_cpu_ns() < 100_000_000 {};
+        let (_, used) = watched("work", Duration::from_nanos(1), work);
+        let used = used.expect("this kernel counts it");
+        assert!(used.name == "work" && used.busy + used.waiting > 0.5, "{used:?}");
+        assert!(watched("short", Duration::from_secs(60), || ()).1.is_none());
         let names = [spun.1, slept.1].map(|report| report.expect("as above").name);
         assert_eq!(names, ["spin", "sleep"]);
     }

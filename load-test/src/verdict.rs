@@ -18,6 +18,10 @@
 //!   held up at the wrong times by others; a thread that does nothing but wake up shows it. It
 //!   shares the cores with the receiving threads, whose own work it may have to wait for, so this
 //!   needs more than the first rule does.
+//! - **Connecting.** Where each connection has its instant, late ones are another load than the one
+//!   asked for; they count like late wake-ups. And a receiving thread that was occupied while it
+//!   connected read welcomes and answers late. Where it is to connect as fast as it can it is meant
+//!   to be occupied, so that is looked at only with a rate, or where these times are bounded.
 //!
 //! A run with faults is no less faulty for it: its verdict is `fail`. There is one exception. A
 //! server closes clients that do not read, and they do not if the thread that reads for them is
@@ -28,7 +32,7 @@
 use crate::limits::{
     JITTER_FLOOR_US, JITTER_SHARE_MAX, LAG_FLOOR_US, LAG_SHARE_MAX, RECEIVER_OCCUPIED_MAX,
 };
-use crate::report::{Report, ThreadReport, Verdict};
+use crate::report::{Report, SloRow, ThreadReport, Verdict};
 use crate::slo::Slo;
 use std::fmt::{Display, Formatter};
 use std::process::ExitCode;
@@ -120,6 +124,7 @@ fn void_reasons(report: &Report) -> Vec<String> {
             ));
         }
     }
+    connecting(report, &mut reasons);
     let jitter_us = report.generator.jitter_us.p99;
     let heavy = jitter_us > JITTER_FLOOR_US && jitter_us > latency.p99 * JITTER_SHARE_MAX;
     if latency.count > 0 && heavy {
@@ -131,6 +136,30 @@ fn void_reasons(report: &Report) -> Vec<String> {
         ));
     }
     reasons
+}
+
+fn connecting(report: &Report, reasons: &mut Vec<String>) {
+    let (lag, connect) = (&report.connect_lag_us, &report.connect_us);
+    if lag.p99 > JITTER_FLOOR_US && lag.p99 > connect.p99 * JITTER_SHARE_MAX {
+        reasons.push(format!(
+            "connections began late by {} at the p99: a lower --connect-rate, more --threads, or \
+             cores of its own (--pin)",
+            ms(lag.p99)
+        ));
+    }
+    let bounded = |row: &SloRow| row.name.starts_with("connect_") || row.name.starts_with("join_");
+    if lag.count == 0 && !report.slo.iter().any(bounded) {
+        return;
+    }
+    for thread in report.generator.connecting.iter().filter(|thread| is_occupied(thread)) {
+        reasons.push(format!(
+            "{} ran {:.0} % of the time in which it connected and waited for a core {:.0} %, so it \
+             read welcomes late: a lower --connect-rate, more --threads, or cores of its own (--pin)",
+            thread.name,
+            thread.busy * 100.0,
+            thread.waiting * 100.0
+        ));
+    }
 }
 
 fn is_occupied(thread: &ThreadReport) -> bool {
@@ -146,7 +175,7 @@ fn ms(us: f64) -> String {
 mod tests {
     use super::*;
     use crate::audit::Totals;
-    use crate::report::{Percentiles, SloRow};
+    use crate::report::Percentiles;
 
     fn percentiles(p50: f64, p99: f64) -> Percentiles {
         Percentiles { p50, p90: p99, p99, p999: p99, max: p99, count: 1000 }
@@ -203,6 +232,35 @@ mod tests {
         idle.latency_us = Percentiles::default();
         idle.judge();
         assert_eq!(idle.verdict, Verdict::Pass);
+    }
+
+    #[test]
+    fn a_generator_that_cannot_connect_in_time_voids_the_run() {
+        const CALM: f64 = 0.5;
+        // Lag and connect at p99, how often the lag was measured, how occupied, what is bounded,
+        // and a word of the reason.
+        let rows = [
+            (4000.0, 1000.0, 9, CALM, "p99", None),
+            (9000.0, 20_000.0, 9, CALM, "p99", None),
+            (9000.0, 1000.0, 9, CALM, "p99", Some("began late by 9.0 ms")),
+            (0.0, 1000.0, 9, 0.95, "p99", Some("receive-0 ran 95 % of the time in which")),
+            (0.0, 1000.0, 0, 0.95, "p99", None),
+            (0.0, 1000.0, 0, 0.95, "connect_p99", Some("so it read welcomes late")),
+            (0.0, 1000.0, 0, 0.95, "join_max", Some("so it read welcomes late")),
+            (0.0, 1000.0, 0, CALM, "connect_total", None),
+        ];
+        for (lag, connect, count, busy, bounded, reason) in rows {
+            let mut report = report((0.0, 0.0), 0.0, ("receive-0", 0.1, 0.0));
+            report.connect_lag_us = Percentiles { count, ..percentiles(0.0, lag) };
+            report.connect_us = percentiles(0.0, connect);
+            let name = "receive-0".into();
+            report.generator.connecting = vec![ThreadReport { name, busy, waiting: 0.0 }];
+            report.slo = vec![SloRow { name: bounded.into(), held: true, ..SloRow::default() }];
+            report.judge();
+            let reasons = report.void_reasons.join("; ");
+            assert_eq!(report.verdict == Verdict::Void, reason.is_some(), "{reasons}");
+            assert!(reason.is_none_or(|reason| reasons.contains(reason)), "{reasons}");
+        }
     }
 
     #[test]

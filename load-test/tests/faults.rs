@@ -276,6 +276,20 @@ fn a_server_that_dies_ends_the_run_at_once() {
 }
 
 #[test]
+fn a_server_that_dies_in_the_warm_up_ends_the_run_at_once() {
+    let mut scenario = scenario(1, 1);
+    // Only an early end lets this test end.
+    scenario.warmup = Duration::from_secs(600);
+    let target = start(Fault::Die { at: 20 });
+    let (sender, ended) = channel();
+    std::thread::spawn(move || drop(sender.send(load_test::run(scenario, target, None))));
+    let report = ended.recv_timeout(PATIENCE).expect("it ends at once").expect("it runs");
+    assert_eq!(report.verdict, Verdict::Fail, "{report}");
+    assert_eq!(report.audit.closed, 40, "{report}");
+    assert!(report.generator.unsent > 0, "{report}");
+}
+
+#[test]
 fn one_who_is_not_let_in_ends_the_run() {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a free port");
     let addr = listener.local_addr().expect("bound");

@@ -114,6 +114,24 @@ fn what_cannot_be_searched_is_refused() {
     }
 }
 
+#[test]
+fn clients_without_descriptors_are_a_limit_of_the_set_up() {
+    let mut command = Command::new("sh");
+    // More processes bring descriptors for the generator, and chatd has one worker's.
+    let limited = "ulimit -n 400; exec \"$0\" \"$@\"";
+    command.args(["-c", limited, env!("CARGO_BIN_EXE_load-test"), "find-max", "--json", "-"]);
+    let options = "--by clients --slo lost=0 --clients 20 --senders 0 --duration 100ms \
+                   --warmup 0s --precision 100% --most 640";
+    let output = command.args(words(options)).output().expect("there is a shell");
+    let told = String::from_utf8_lossy(&output.stderr);
+    let found: Value = serde_json::from_slice(&output.stdout).expect(&told);
+    assert_eq!(found["limit"], "setup", "{found:#} {told}");
+    let steps = found["steps"].as_array().expect("steps");
+    let refused = steps.iter().find(|step| step["outcome"] == "void").expect("one is");
+    assert!(refused["why"][0].as_str().is_some_and(|why| why.contains("ulimit -n")), "{refused}");
+    assert!(steps.iter().all(|step| step["outcome"] != "broke"), "{found:#}");
+}
+
 fn words(text: &str) -> Vec<&str> {
     text.split_whitespace().collect()
 }

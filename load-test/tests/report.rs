@@ -1,6 +1,8 @@
 //! The report as harnesses read it: every key is in REPORT.md, and every key there is in a report.
 
-use load_test::report::{Churn, ClosedClient, ClosedReason, FaultRow, Report, SloRow};
+use load_test::report::{
+    Churn, ClosedClient, ClosedReason, FaultRow, Report, SloRow, ThreadReport,
+};
 use load_test::server::{Server, Watch};
 use load_test::{Group, Protocol, Scenario};
 use serde_json::Value;
@@ -35,6 +37,7 @@ fn report() -> Report {
     report.slo = vec![SloRow::default()];
     report.closed_reasons = vec![ClosedReason { reason: "quit".into(), count: 1 }];
     report.closed_clients = vec![ClosedClient::default()];
+    report.generator.connecting = vec![ThreadReport::default()];
     report.churn = Some(Churn::default());
     report.faults = vec![FaultRow::default()];
     report

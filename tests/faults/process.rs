@@ -1,6 +1,6 @@
 //! What happens to a process: signals, a log that nobody reads, a transcript, its sudden end.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io;
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::process::{Command, Stdio};
@@ -47,7 +47,8 @@ fn a_terminal_that_closes_does_not_end_the_server() {
     if !has_program("setsid", "util-linux") {
         return;
     }
-    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).expect("a pseudo terminal");
+    let terminal = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC)
+        .expect("a pseudo terminal");
     grantpt(&terminal).and_then(|()| unlockpt(&terminal)).expect("it is ours");
     let name = ptsname(&terminal, Vec::new()).expect("it has a name");
     let name = name.to_str().expect("a path in ASCII");
@@ -59,13 +60,30 @@ fn a_terminal_that_closes_does_not_end_the_server() {
     let server = Server::silent(&mut command, addr, admin);
     drop(command);
     let mut witnesses = Witnesses::of(&server);
+    assert_ne!(terminal_of(&server), "0", "it has no terminal");
     drop(terminal);
-    // The log's next line cannot be written any more.
+    let deadline = Instant::now() + PATIENCE;
+    while terminal_of(&server) != "0" {
+        assert!(Instant::now() < deadline, "it has its terminal still");
+        thread::yield_now();
+    }
+    // Lines of the log cannot be written any more.
     server.signal(Signal::USR1);
-    witnesses.talk();
+    for _ in 0..20 {
+        server.connect().reset();
+        witnesses.talk();
+    }
     drop(witnesses);
     server.wait_for_metric("chatd_connections", |count| count == 0);
     assert_eq!(server.stop().code, Some(0));
+}
+
+/// The number of its controlling terminal: the seventh field of proc_pid_stat(5).
+fn terminal_of(server: &Server) -> String {
+    let path = format!("/proc/{}/stat", server.pid().as_raw_pid());
+    let text = fs::read_to_string(path).expect("it runs");
+    let (_, fields) = text.rsplit_once(") ").expect("a name in brackets");
+    fields.split(' ').nth(4).expect("many fields").to_owned()
 }
 
 #[test]

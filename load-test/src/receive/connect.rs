@@ -36,6 +36,7 @@ impl Receiver {
         Ok(Ready {
             connect: std::mem::replace(&mut self.connect, empty()),
             join: std::mem::replace(&mut self.join, empty()),
+            connect_lag: std::mem::replace(&mut self.connect_lag, empty()),
             senders: self.senders(),
         })
     }
@@ -48,14 +49,21 @@ impl Receiver {
         let in_flight_max = in_flight_max.div_ceil(threads);
         while self.clients.len() < self.share {
             if self.clients.len() - self.ready_count >= in_flight_max {
+                self.room_since_ns = None;
                 return Ok(u64::MAX);
             }
+            let room_since_ns = *self.room_since_ns.get_or_insert_with(now_ns);
             let index = self.clients.len();
             let client = self.number(index);
             let after_ns = (u64::from(client) * 1_000_000_000).checked_div(rate).unwrap_or(0);
             let due_ns = self.begun_ns + after_ns;
-            if due_ns > now_ns() {
+            let now_ns = now_ns();
+            if due_ns > now_ns {
                 return Ok(due_ns);
+            }
+            if rate > 0 {
+                // For what is in flight it waits for the server, which is no lateness of ours.
+                self.connect_lag.record(now_ns - due_ns.max(room_since_ns).min(now_ns));
             }
             let begun = self.begin_connection(index);
             let begun = begun.map_err(|error| {

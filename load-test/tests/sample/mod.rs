@@ -161,6 +161,7 @@ fn assemble(
         schedule_lag_us: percentiles(lag),
         connect_us: percentiles(connect),
         join_us: Percentiles::default(),
+        connect_lag_us: Percentiles::default(),
         connect_total_s: 0.31,
         receivers: Receivers { least: 999, most: 999 },
         broadcast_us: Broadcast {
@@ -222,6 +223,7 @@ fn generator(lag: &Histogram<u64>) -> Generator {
             thread("jitter", 0.012, 0.0),
         ],
         jitter_us: percentiles(lag),
+        connecting: Vec::new(),
         sends_deferred: 0,
         unsent: 0,
     }
