@@ -167,8 +167,8 @@ impl Negotiation {
             Some(side) if option == CHARSET => {
                 side.agree();
                 put(out, Some(true), word.answer(), option);
-                if word == Word::Do {
-                    // The first byte of the list separates it.
+                if word == Word::Do && self.requests.insert(word, option) {
+                    // Once, however often it is agreed on. The first byte of the list separates it.
                     put_subnegotiation(out, CHARSET, REQUEST, &[b";", UTF_8].concat());
                 }
             }

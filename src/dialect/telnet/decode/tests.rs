@@ -215,6 +215,15 @@ fn every_request_is_refused_once() {
 }
 
 #[test]
+fn utf_8_is_asked_for_once() {
+    let agreed = [&[IAC, WILL, CHARSET][..], b"\xff\xfa\x2a\x01;UTF-8\xff\xf0"].concat();
+    let again = [[IAC, WONT, CHARSET], [IAC, WILL, CHARSET]].map(|word| Seen::Answer(word.into()));
+    let bytes = [[IAC, DO, CHARSET], [IAC, DONT, CHARSET], [IAC, DO, CHARSET]].concat();
+    let [off, on] = again;
+    assert_eq!(inputs(&bytes), [Seen::Answer(agreed), off, on]);
+}
+
+#[test]
 fn subnegotiations_are_skipped() {
     let triplets = [b"a\xff\xfa\x22\x03".to_vec(), [1, 2, 3].repeat(1000), b"\xff\xf0b\n".to_vec()];
     for (bytes, expected) in [
