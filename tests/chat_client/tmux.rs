@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::thread;
 use std::time::Instant;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::servers::DEADLINE;
 
 /// A terminal with one program in it, gone at the end.
@@ -116,11 +118,18 @@ impl Terminal {
         String::from_utf8(output.stdout).expect("ASCII").trim().to_owned()
     }
 
-    /// How the program ended. That it did is known before it is known how.
+    /// How the program ended. That it did is known before it is known how, and tmux 3.3a now and
+    /// then overlooks the signal that tells it how: it is sent again.
     pub(crate) fn exit_code(&self) -> String {
         let status = || {
-            let status = self.ask(&["display", "-p", "#{pane_dead_status}"]).trim().to_owned();
-            (!status.is_empty()).then_some(status)
+            let told = self.ask(&["display", "-p", "#{pid} #{pane_dead} #{pane_dead_status}"]);
+            let mut words = told.split_whitespace();
+            let (server, dead, status) = (words.next(), words.next(), words.next());
+            if let (Some(server), Some("1"), None) = (server, dead, status) {
+                let pid = Pid::from_raw(server.parse().expect("a process")).expect("not 0");
+                kill_process(pid, Signal::CHILD).expect("it runs");
+            }
+            status.map(str::to_owned)
         };
         wait("the program to end", status, || self.lines().join("\n"))
     }
