@@ -10,8 +10,8 @@ use seccompiler::{
 
 use super::Outcome;
 
-/// Why each is there. Found by tracing the server through its tests (`strace -f -c`), and then
-/// thought through for the C library's other ways.
+/// Why each is there. Found by tracing a server from its start to its end (`strace -f`), and then
+/// thought through for the C library's other ways; the tests run with it.
 const ALLOWED: &[libc::c_long] = &[
     // The rings, and what wakes a worker. A worker that failed is replaced: a ring, a thread and
     // its listeners' descriptors are made anew.
