@@ -80,6 +80,8 @@ pub struct Chat<S = RandomState> {
     has_motd: bool,
     nicknames: Nicknames,
     start: u64,
+    /// The peers that are still, from `Event::Freeze` on.
+    still: Option<PeerSet>,
     stale_count: u64,
 }
 
@@ -98,6 +100,7 @@ impl<S: BuildHasher + Clone> Chat<S> {
             has_motd: motd,
             nicknames,
             start,
+            still: None,
             stale_count: 0,
         }
     }
@@ -156,16 +159,24 @@ impl<S: BuildHasher> Chat<S> {
                     self.forget(now, user, sink);
                 }
                 self.forget_ignored_of(peer, sink);
+                if self.still.is_some() {
+                    self.note_still(peer, sink);
+                }
             }
             Event::Tick => self.sum_up(now, sink),
             Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
+            Event::Freeze => {
+                self.still = Some(PeerSet::default());
+                sink.push(PeerSet::first(self.peer_count), Action::Freeze);
+            }
+            Event::Still { peer } => self.note_still(peer, sink),
         }
     }
 
     /// When `Event::Tick` is wanted; `Time::NEVER` while it is not.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        self.rooms.summary_due()
+        if self.still.is_some() { Time::NEVER } else { self.rooms.summary_due() }
     }
 
     /// How many clients are here.
@@ -185,6 +196,19 @@ impl<S: BuildHasher> Chat<S> {
     #[must_use]
     pub fn stale_count(&self) -> u64 {
         self.stale_count
+    }
+
+    /// Once the last is still, nothing more can happen: everything can be handed over.
+    fn note_still(&mut self, peer: PeerId, sink: &mut impl Sink) {
+        let all = PeerSet::first(self.peer_count);
+        let still = self.still.get_or_insert_default();
+        if *still == all {
+            return;
+        }
+        still.insert(peer);
+        if *still == all {
+            sink.push(all, Action::HandOver);
+        }
     }
 
     fn live(&mut self, conn: ConnId) -> Option<SessionId> {

@@ -76,6 +76,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 }
             }
             Action::Stop => self.stop(),
+            // Handed over with the engine's part.
+            Action::Freeze | Action::HandOver => {}
             // For observers.
             Action::Opened { .. } => {}
         }

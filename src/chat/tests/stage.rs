@@ -133,7 +133,7 @@ impl Sink for Wire {
                 self.ignored.retain(|(who, _)| *who != conn);
                 self.closed.push(conn);
             }
-            Action::Stop => self.stops.push(peers),
+            Action::Stop | Action::Freeze | Action::HandOver => self.stops.push(peers),
         }
     }
 }
