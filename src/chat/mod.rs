@@ -19,6 +19,7 @@ mod message;
 mod nick;
 mod refusal;
 mod room;
+mod saved;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use message::{Message, RichMode, What};
 pub use nick::RESERVED_NAMES;
 pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};
+pub use saved::Saved;
 
 use crate::limits::ROOMS_PER_CLIENT_MAX;
 use crate::time::Time;
@@ -107,7 +109,8 @@ impl<S: BuildHasher + Clone> Chat<S> {
 }
 
 impl<S: BuildHasher> Chat<S> {
-    /// Tells the observers of the rooms made at start; called once, before the first event.
+    /// Tells the observers of the rooms made at start; called once, before the first event. Not
+    /// after `restore`, which does it.
     pub fn open(&self, sink: &mut impl Sink) {
         for (id, _) in self.rooms.iter() {
             self.opened(id, sink);
