@@ -256,6 +256,7 @@ fn bytes() -> impl Strategy<Value = Vec<u8>> {
             b"GET ",
             b"CONNECT a:",
             &[0, 0, 0],
+            b"<RID:1",
             b"<RID:12>",
             b"</RID:12>",
             b"||",
@@ -309,6 +310,40 @@ proptest! {
         feed(&mut decoder, b"\x1b[A\x1b[B\r\n");
         decoder.set_rich(false, &mut Vec::new());
         feed(&mut decoder, &after);
+    }
+}
+
+#[test]
+fn a_torn_decoder_is_refused() {
+    let rich_of = |bytes: &[u8]| {
+        let mut decoder = rich();
+        feed(&mut decoder, bytes);
+        decoder
+    };
+    let rid_of = |bytes: &[u8]| {
+        let mut decoder = Dialect::Rid.decoder();
+        feed(&mut decoder, bytes);
+        decoder
+    };
+    let long = "x".repeat(LINE_LEN_MAX + 1);
+    let editor = "/Telnet/negotiation/stage/Rich";
+    for (decoder, place, odd) in [
+        (rid_of(b"<RI"), "/Rid/held/1", Value::from(b'x')),
+        (rid_of(b"<RID:1>ab"), "/Rid/state/Text/tag_len", Value::from(200)),
+        (rid_of(b"<RID:1>ab"), "/Rid/state", Value::from("Between")),
+        (rich_of(b"ab\r\n\x1b[A"), &format!("{editor}/edit/recalled/0"), Value::from(1)),
+        (rich_of(b"ab\r\n\x1b[A"), &format!("{editor}/edit/recalled/1"), Value::from(&*long)),
+        (rich_of(b"ab\r\n"), &format!("{editor}/edit/history/0"), Value::from(&*long)),
+        (rich_of(b"ab"), &format!("{editor}/edit/line"), Value::from(&*long)),
+        (rich_of("é".as_bytes()), &format!("{editor}/edit/cursor"), Value::from(1)),
+        (rich_of("é".as_bytes()), &format!("{editor}/screen/drawn/cursor"), Value::from(3)),
+        (rich_of(b"\xe8\xaf"), &format!("{editor}/keys/state/Utf8/len"), Value::from(5)),
+        (rich_of(b"\xe8\xaf"), &format!("{editor}/keys/state/Utf8/bytes/0"), Value::from(b'a')),
+    ] {
+        let mut value = serde_json::to_value(&decoder).expect("it can be written");
+        assert!(serde_json::from_value::<Decoder>(value.clone()).is_ok(), "{place}");
+        *value.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = odd;
+        assert!(serde_json::from_value::<Decoder>(value).is_err(), "{place}");
     }
 }
 
