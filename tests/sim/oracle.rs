@@ -33,6 +33,8 @@ use crate::words;
 pub(crate) type PersonId = usize;
 
 const LOBBY: RoomId = RoomId(0);
+/// From this number on peers are those of connections that were gone at a handover.
+const GONE: u8 = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -113,8 +115,11 @@ impl Oracle {
                 let before = self.rooms.insert(*room, opened);
                 assert!(before.is_none_or(|before| before.members.is_empty()), "opened in use");
             }
-            // Somebody who had left when everything was handed over.
-            Action::Ignore { other, .. } if other.peer.0 > 64 => {}
+            // Somebody who had left when everything was handed over. All of them are let go of.
+            Action::Ignore { conn, other, on } if other.peer.0 >= GONE => {
+                let ignored = &mut self.people[self.by_conn[conn]].ignored;
+                ignored.retain(|conn| *on || conn.peer.0 < GONE);
+            }
             Action::Ignore { conn, other, on } => {
                 let ignorer = self.by_conn[conn];
                 let ignored = &mut self.people[ignorer].ignored;
@@ -293,10 +298,13 @@ impl Oracle {
     /// ignore will be told anew.
     pub(crate) fn handed_over(&mut self, names: &HashMap<ConnId, ConnId>, times: u32) {
         // Whoever is gone is called as nobody will be.
-        let gone = |conn: &ConnId| ConnId {
-            peer: PeerId(64 + conn.peer.0),
-            generation: conn.generation + times * 1_000_000,
-            ..*conn
+        let gone = |conn: &ConnId| match conn.peer.0 {
+            GONE.. => *conn,
+            peer => ConnId {
+                peer: PeerId(GONE + peer),
+                generation: conn.generation + times * 1_000_000,
+                ..*conn
+            },
         };
         let rename = |conn: &ConnId| names.get(conn).copied().unwrap_or_else(|| gone(conn));
         self.by_conn = self.by_conn.iter().map(|(conn, id)| (rename(conn), *id)).collect();
@@ -325,7 +333,7 @@ impl Oracle {
         let numbers: HashMap<RoomId, RoomId> =
             self.rooms.iter().filter_map(|(id, room)| Some((room.before?, *id))).collect();
         for (person, ignored) in self.people.iter_mut().zip(self.past_ignored.drain(..)) {
-            let is_here = |conn: &ConnId| conn.peer.0 < 64;
+            let is_here = |conn: &ConnId| conn.peer.0 < GONE;
             if person.conn.as_ref().is_some_and(is_here) {
                 let here: BTreeSet<_> =
                     ignored.iter().filter(|conn| is_here(conn)).copied().collect();
