@@ -151,8 +151,13 @@ impl Server {
 
     /// A client that has read nothing yet, and for which the system keeps as little as it may.
     pub(crate) fn connect_narrow(&self) -> Client {
+        self.connect_holding(1)
+    }
+
+    /// A client that has read nothing yet, and for which the system keeps about so many bytes.
+    pub(crate) fn connect_holding(&self, len: usize) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.set_recv_buffer_size(1).expect("an option");
+        socket.set_recv_buffer_size(len).expect("an option");
         socket.connect(&self.addr.into()).expect("the server listens");
         Client::new(socket.into())
     }
