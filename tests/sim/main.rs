@@ -28,6 +28,10 @@ use ring::Sabotage;
 const SEEDS: u64 = 1_200;
 /// Parts of a campaign, which the test harness runs side by side.
 const SHARDS: u64 = 4;
+/// Failures that end a part: the first few tell what is wrong.
+const FAILURES_MAX: usize = 5;
+/// Seeds from one word about how far a campaign has come to the next.
+const PROGRESS: u64 = 4_000;
 /// Seeds within which a sabotage must be noticed.
 const SABOTAGED_SEEDS: u64 = 40;
 
@@ -73,9 +77,17 @@ fn run_with(seed: u64, words: usize) -> u64 {
 fn campaign(shard: u64) {
     let start = environment("SIM_START").unwrap_or(0);
     let count = environment("SIM_SEEDS").unwrap_or(SEEDS);
+    let mut failed = Vec::new();
     for seed in (start..start + count).filter(|seed| seed % SHARDS == shard) {
-        run(seed);
+        if catch_unwind(|| run(seed)).is_err() {
+            failed.push(seed);
+        }
+        assert!(failed.len() < FAILURES_MAX, "seeds that failed: {failed:?}");
+        if (seed - shard) % PROGRESS == 0 {
+            println!("campaign_{shard}: held up to seed {seed}, but {failed:?}");
+        }
     }
+    assert!(failed.is_empty(), "seeds that failed: {failed:?}");
 }
 
 #[test]

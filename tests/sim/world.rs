@@ -33,6 +33,9 @@ const TURNS_MAX: u64 = 400_000;
 const SETTLE: u64 = 25_000 * MS;
 /// For clients whose lines wait for their rate as well.
 const SETTLE_UNTRUSTED: u64 = 120_000 * MS;
+/// More time for a ring so slow that it has not brought all that was written: as long as more of it
+/// comes in each such span.
+const SETTLE_MORE: u64 = 5_000 * MS;
 /// Time goes slowly then, so that there are turns enough for all that is left.
 const SETTLE_STEP_US: u64 = 200;
 /// How long clients are given to read when the server stops.
@@ -209,6 +212,19 @@ impl World {
             client.settle(&mut self.net.borrow_mut());
         }
         self.rest(self.settle_time());
+        let mut left = self.unreceived_len();
+        while left > 0 {
+            self.rest(SETTLE_MORE);
+            let before = std::mem::replace(&mut left, self.unreceived_len());
+            if left == before {
+                break;
+            }
+        }
+    }
+
+    /// What clients wrote and no worker received.
+    fn unreceived_len(&self) -> usize {
+        self.net.borrow().sockets.iter().map(Socket::unreceived_len).sum()
     }
 
     fn settle_time(&self) -> u64 {
