@@ -175,6 +175,11 @@ impl Socket {
         self.segment_len
     }
 
+    /// What was written and not received.
+    pub(crate) fn unreceived_len(&self) -> usize {
+        self.to_server.len()
+    }
+
     pub(crate) fn take_input(&mut self, len: usize) -> impl Iterator<Item = u8> {
         self.segment_len = 0;
         self.to_server.drain(..len)
