@@ -236,7 +236,6 @@ pub(super) mod tests {
             motd: false,
             nicknames: chat::Nicknames::Ascii,
             history_lines: 3,
-            start: 0,
         };
         Sources {
             workers,
