@@ -107,7 +107,6 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         listener_count: 1,
         pace: Duration::from_millis(1),
         drain: Duration::from_secs(1),
-        start: 0,
         bounds: Bounds::default(),
     };
     let hub = chat::Config {
@@ -118,7 +117,6 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         motd: false,
         nicknames: chat::Nicknames::Ascii,
         history_lines: 3,
-        start: 0,
     };
     let ring = Uring::new(Options {
         submissions: 256,
@@ -128,6 +126,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         recv_buffers: 64,
         recv_buffer_len: 1_024,
         memory_len: engine::memory_len(&config),
+        adopted: Vec::new(),
         listeners: vec![socket],
         bell,
         restricted: true,
@@ -142,6 +141,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         motd: "".into(),
         config,
         listeners: vec![Listener { dialect: Dialect::Telnet, slow: SlowPolicy::Close }],
+        carried: Vec::new(),
     };
     let clock = Monotonic::starting_at(Instant::now());
     let mut worker = Worker::new(parts, ring.expect("a ring"), clock);

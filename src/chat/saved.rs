@@ -77,7 +77,8 @@ struct Line {
     author: String,
     /// They may have left since.
     conn: ConnId,
-    at: Time,
+    /// Since midnight, UTC.
+    minute: u16,
     what: What,
     text: String,
 }
@@ -137,7 +138,7 @@ fn save_room(number: RoomId, room: &super::room::Room) -> Room {
     let lines = room.history.lines().map(|line| Line {
         author: line.author.as_str().to_owned(),
         conn: line.conn,
-        at: line.at,
+        minute: line.minute,
         what: line.what,
         text: line.text.clone(),
     });
@@ -224,11 +225,11 @@ impl<S: BuildHasher> Chat<S> {
             if room.topic.len() <= REMARK_LEN_MAX {
                 self.rooms[id].set_topic(&room.topic);
             }
-            for Line { author, conn, at, what, text } in room.history {
+            for Line { author, conn, minute, what, text } in room.history {
                 let author = ShownName::new(&author).filter(|_| text.len() <= FRAME_LEN_MAX);
                 if let Some(author) = author {
                     let conn = names.of_author(conn);
-                    self.rooms.remember(at, id, conn, author, (what, &text));
+                    self.rooms.remember(minute, id, conn, author, (what, &text));
                 }
             }
             restored.insert(room.number, (id, room.presence));

@@ -9,7 +9,7 @@
 //! something arrived for it or its time is over.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -24,6 +24,7 @@ use chatd::uring::{BufferId, Completion, Ring, Stats, Wait};
 use crate::net::{Net, Readable, SocketId};
 use crate::options::Faults;
 use crate::rng::Rng;
+use crate::sights::{MANY, Op, Sight, Sights};
 
 pub(crate) mod errnos;
 mod produce;
@@ -95,10 +96,13 @@ pub(crate) struct State {
     failed_sends: Vec<Completion>,
     inbox: VecDeque<Completion>,
     stats: Stats,
-    /// Tokens of operations of connections that are gone.
-    past: Vec<u64>,
+    /// Operations of connections that are gone, and their slots.
+    past: Vec<(u64, Op, u32)>,
     /// Completions under such tokens that were made up.
     stale_count: u64,
+    /// Operations whose cancel came too late, before either completion was seen.
+    races: Vec<(u64, Op)>,
+    sights: Sights,
     /// Until when the worker has nothing to do, unless something arrives.
     parked_until: Option<u64>,
     idle_enters: u32,
@@ -156,7 +160,7 @@ struct Slot {
     sent: bool,
     abort: bool,
     /// Of its connection's operations so far.
-    tokens: BTreeSet<u64>,
+    tokens: BTreeMap<u64, Op>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,10 +204,12 @@ enum Effect {
     Empties(u32),
     /// It is of a connection before.
     Stale,
+    /// A cancel of this token came too late.
+    TooLate(u64),
 }
 
 /// What a ring is made of.
-pub(crate) struct Parts {
+pub(crate) struct Parts<'a> {
     pub(crate) worker: usize,
     pub(crate) faults: Faults,
     pub(crate) sabotage: Option<Sabotage>,
@@ -212,12 +218,14 @@ pub(crate) struct Parts {
     pub(crate) slot_count: u32,
     pub(crate) lane_count: u32,
     pub(crate) memory_len: usize,
+    /// What stands in the first slots.
+    pub(crate) sockets: &'a [SocketId],
 }
 
 impl FakeRing {
-    pub(crate) fn new(parts: Parts, net: Rc<RefCell<Net>>) -> (Self, Rc<RefCell<State>>) {
-        let Parts { worker, faults, sabotage, rng, bells, slot_count, lane_count, memory_len } =
-            parts;
+    pub(crate) fn new(parts: Parts<'_>, net: Rc<RefCell<Net>>) -> (Self, Rc<RefCell<State>>) {
+        let Parts { worker, faults, sabotage, rng, bells, .. } = parts;
+        let Parts { slot_count, lane_count, memory_len, sockets, .. } = parts;
         let slot = Slot {
             occupant: Occupant::Empty,
             recv: None,
@@ -225,8 +233,12 @@ impl FakeRing {
             under_way: 0,
             sent: false,
             abort: false,
-            tokens: BTreeSet::new(),
+            tokens: BTreeMap::new(),
         };
+        let mut slots = vec![slot; slot_count as usize];
+        for (slot, socket) in slots.iter_mut().zip(sockets) {
+            slot.occupant = Occupant::Open(*socket);
+        }
         let buffers = vec![vec![POISON; RECV_BUFFER_LEN]; usize::from(faults.recv_buffers)];
         let state = Rc::new(RefCell::new(State {
             worker,
@@ -239,7 +251,7 @@ impl FakeRing {
             pushed: VecDeque::new(),
             accepts: Vec::new(),
             addresses: vec![SocketAddr::from(([0; 4], 0)); lane_count as usize],
-            slots: vec![slot; slot_count as usize],
+            slots,
             hearing: None,
             pending: Vec::new(),
             failed_sends: Vec::new(),
@@ -247,6 +259,8 @@ impl FakeRing {
             stats: Stats::default(),
             past: Vec::new(),
             stale_count: 0,
+            races: Vec::new(),
+            sights: Sights::new(),
             parked_until: None,
             idle_enters: 0,
         }));
@@ -333,7 +347,7 @@ impl Ring for FakeRing {
         state.start_all(&self.memory, &mut self.buffers, &mut net);
         state.slots.iter_mut().for_each(|slot| slot.sent = false);
         state.produce(&mut self.buffers, &mut net);
-        state.hand_over(net.now);
+        state.hand_over(&mut net);
         state.park(wait, net.now);
         Ok(())
     }
@@ -404,6 +418,24 @@ impl State {
         assert_eq!(self.worker_buffers(), 0, "buffers the worker keeps");
     }
 
+    /// What stands in which slot, of a worker that has nothing under way.
+    pub(crate) fn take_out(&self) -> HashMap<u32, SocketId> {
+        assert!(self.accepts.is_empty(), "an accept is left");
+        assert_eq!(self.worker_buffers(), 0, "buffers the worker keeps");
+        let mut taken = HashMap::new();
+        for (index, slot) in (0..).zip(&self.slots) {
+            assert_eq!(slot.under_way, 0, "operations on slot {index}");
+            match slot.occupant {
+                Occupant::Empty => {}
+                Occupant::Open(socket) => {
+                    taken.insert(index, socket);
+                }
+                other => panic!("slot {index} is {other:?}"),
+            }
+        }
+        taken
+    }
+
     /// Completions that were made up for operations of connections that are gone.
     pub(crate) fn stale_count(&self) -> u64 {
         self.stale_count
@@ -413,6 +445,11 @@ impl State {
     pub(crate) fn open_count(&self) -> usize {
         let open = |slot: &&Slot| matches!(slot.occupant, Occupant::Open(_) | Occupant::Closing);
         self.slots.iter().filter(open).count()
+    }
+
+    /// What the ring did to its worker.
+    pub(crate) fn sights(&self) -> &Sights {
+        &self.sights
     }
 
     pub(crate) fn worker_buffers(&self) -> usize {

@@ -6,22 +6,25 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatd::chat::{self, CloseReason, Event, PeerId, PeerSet};
+use chatd::chat::{self, Action, CloseReason, Event, PeerId, PeerSet};
 use chatd::dialect::Dialect;
 use chatd::engine::stats::WorkerStats;
-use chatd::engine::{self, Bounds, Door, Listener, SlowPolicy, Worker};
+use chatd::engine::{self, Bounds, Carried, Door, Listener, SlowPolicy, Worker};
 use chatd::hub::{Batch, Bells, Hub, Outbox};
 use chatd::limits::ACCEPT_LANES;
 use chatd::time::{Clock, Time};
 
 use crate::client::{self, Client, Reading};
-use crate::net::{Net, Socket};
+use crate::net::{Net, Socket, SocketId};
 use crate::options::Options;
 use crate::oracle::Oracle;
 use crate::person::HISTORY_LINES;
 use crate::rich::Rich;
 use crate::ring::{self, FakeBells, FakeRing, Sabotage};
 use crate::rng::Rng;
+use crate::sights::Sights;
+
+mod handover;
 
 const MS: u64 = 1_000_000;
 /// Turns of a worker in a row that neither wait nor do anything: it spins.
@@ -33,12 +36,17 @@ const TURNS_MAX: u64 = 400_000;
 const SETTLE: u64 = 25_000 * MS;
 /// For clients whose lines wait for their rate as well.
 const SETTLE_UNTRUSTED: u64 = 120_000 * MS;
+/// More time for a ring so slow that it has not brought all that was written: as long as more of it
+/// comes in each such span.
+const SETTLE_MORE: u64 = 5_000 * MS;
 /// Time goes slowly then, so that there are turns enough for all that is left.
 const SETTLE_STEP_US: u64 = 200;
 /// How long clients are given to read when the server stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// By when it has stopped.
 const STOP: u64 = 13_000 * MS;
+/// People who come while the server stops.
+const TOO_LATE_MAX: usize = 5;
 const STEPS_PER_JUDGEMENT: u64 = 16;
 
 /// The clock that everyone shares.
@@ -47,6 +55,10 @@ struct FakeClock(Rc<RefCell<Net>>);
 impl Clock for FakeClock {
     fn now(&self) -> Time {
         Time(self.0.borrow().now)
+    }
+
+    fn wall(&self) -> u64 {
+        self.0.borrow().wall()
     }
 }
 
@@ -61,10 +73,19 @@ struct Seat {
 pub(crate) struct World {
     options: Options,
     rng: Rng,
+    /// What the rings' are made of.
+    ring_rng: Rng,
     net: Rc<RefCell<Net>>,
     hub: Arc<Hub>,
     bells: Arc<FakeBells>,
+    door: Arc<Door>,
+    sabotage: Option<Sabotage>,
     workers: Vec<Seat>,
+    /// Times that everything was handed over, and what the workers before had counted.
+    handovers: u32,
+    past_stats: Vec<Arc<WorkerStats>>,
+    /// The observer was told to be still, and has not said that it is.
+    still_due: bool,
     clients: Vec<Client>,
     /// What clients read and the oracle has not judged: who, and what.
     unread: Vec<(usize, Vec<u8>)>,
@@ -79,8 +100,13 @@ pub(crate) struct World {
 }
 
 /// Runs a seed to its end, with lines of so many kinds; panics where something is wrong.
-/// Returns the hash of all that happened.
-pub(crate) fn run(seed: u64, words: usize, sabotage: Option<Sabotage>, verbose: bool) -> u64 {
+/// Returns the hash of all that happened, and what was met.
+pub(crate) fn run(
+    seed: u64,
+    words: usize,
+    sabotage: Option<Sabotage>,
+    verbose: bool,
+) -> (u64, Sights) {
     let mut rng = Rng::new(seed);
     let options = Options::draw(words, &mut rng);
     if verbose {
@@ -94,7 +120,8 @@ pub(crate) fn run(seed: u64, words: usize, sabotage: Option<Sabotage>, verbose: 
         world.leave();
     }
     world.stop();
-    world.net.borrow().trace.hash
+    let sights = world.workers.iter().flat_map(|seat| seat.ring.borrow().sights().clone());
+    (world.net.borrow().trace.hash, sights.collect())
 }
 
 impl World {
@@ -102,27 +129,21 @@ impl World {
         let net = Net::new(options.worker_count, options.listeners.len(), verbose);
         let net = Rc::new(RefCell::new(net));
         let bells = Arc::new(FakeBells::default());
-        let observer = PeerId(u8::try_from(options.worker_count).expect("a few"));
-        let config = chat::Config {
-            peer_count: options.worker_count + 1,
-            observers: PeerSet::one(observer),
-            rooms: Vec::new(),
-            clients_max: 16,
-            motd: false,
-            nicknames: chat::Nicknames::Ascii,
-            history_lines: HISTORY_LINES,
-            start: 0,
-        };
-        let hub = Arc::new(Hub::new(config, std::hash::RandomState::new()));
+        let hub = Arc::new(Hub::new(chat_config(&options), std::hash::RandomState::new()));
         let network = "10.0.0.0/8".parse().expect("a network");
         let trusted = if options.trusted { vec![network] } else { Vec::new() };
-        let door = Arc::new(Door::new(options.seats, trusted, Bounds::default()));
         let mut world = Self {
             rng: rng.fork(),
+            ring_rng: rng,
             net,
             hub,
             bells,
+            door: Arc::new(Door::new(options.seats, trusted, Bounds::default())),
+            sabotage,
             workers: Vec::new(),
+            handovers: 0,
+            past_stats: Vec::new(),
+            still_due: false,
             clients: Vec::new(),
             unread: Vec::new(),
             visits_when_full: Vec::new(),
@@ -134,37 +155,32 @@ impl World {
             options,
         };
         for index in 0..world.options.worker_count {
-            let seat = world.make_worker(index, &door, sabotage, rng.fork());
+            let seat = world.make_worker(index, &[], Vec::new());
             world.workers.push(seat);
         }
         world
     }
 
-    fn make_worker(
-        &self,
-        index: usize,
-        door: &Arc<Door>,
-        sabotage: Option<Sabotage>,
-        rng: Rng,
-    ) -> Seat {
+    /// A worker that starts with these connections.
+    fn make_worker(&mut self, index: usize, sockets: &[SocketId], carried: Vec<Carried>) -> Seat {
         let listener_count = u32::try_from(self.options.listeners.len()).expect("a few");
         let config = engine::Config {
             clients_max: self.options.clients_max,
             listener_count,
             pace: self.options.pace,
             drain: DRAIN,
-            start: 0,
             bounds: Bounds::default(),
         };
         let parts = ring::Parts {
             worker: index,
             faults: self.options.ring.clone(),
-            sabotage,
-            rng,
+            sabotage: self.sabotage,
+            rng: self.ring_rng.fork(),
             bells: Arc::clone(&self.bells),
             slot_count: engine::slot_count(&config),
             lane_count: listener_count * ACCEPT_LANES,
             memory_len: engine::memory_len(&config),
+            sockets,
         };
         let (ring, state) = FakeRing::new(parts, Rc::clone(&self.net));
         let stats = Arc::new(WorkerStats::default());
@@ -174,10 +190,11 @@ impl World {
             hub: Arc::clone(&self.hub),
             bells: Arc::clone(&self.bells) as Arc<dyn Bells + Send + Sync>,
             stats: Arc::clone(&stats),
-            door: Arc::clone(door),
+            door: Arc::clone(&self.door),
             motd: "".into(),
             config,
             listeners: self.options.listeners.iter().map(listener).collect(),
+            carried,
         };
         let worker = Worker::new(parts, ring, FakeClock(Rc::clone(&self.net)));
         Seat { worker, ring: state, stats, running: true }
@@ -188,16 +205,25 @@ impl World {
     /// Clients come, talk, stop reading, and go.
     fn live(&mut self) {
         for _ in 0..self.options.step_count {
-            if self.clients.len() < self.options.client_count
-                && self.rng.chance(self.options.arrivals)
-            {
-                self.connect();
+            self.bustle();
+            if self.options.handovers > 0 && self.rng.chance(self.options.handovers) {
+                self.hand_over();
             }
-            if self.rng.chance(self.options.activity) {
-                self.act();
+            if self.rng.chance(self.options.bursts) {
+                (0..self.clients.len()).for_each(|index| self.act_as(index));
             }
             let jump = self.rng.chance(100);
             self.step(jump);
+        }
+    }
+
+    fn bustle(&mut self) {
+        if self.clients.len() < self.options.client_count && self.rng.chance(self.options.arrivals)
+        {
+            self.connect();
+        }
+        if self.rng.chance(self.options.activity) {
+            self.act();
         }
     }
 
@@ -209,6 +235,19 @@ impl World {
             client.settle(&mut self.net.borrow_mut());
         }
         self.rest(self.settle_time());
+        let mut left = self.unreceived_len();
+        while left > 0 {
+            self.rest(SETTLE_MORE);
+            let before = std::mem::replace(&mut left, self.unreceived_len());
+            if left == before {
+                break;
+            }
+        }
+    }
+
+    /// What clients wrote and no worker received.
+    fn unreceived_len(&self) -> usize {
+        self.net.borrow().sockets.iter().map(Socket::unreceived_len).sum()
     }
 
     fn settle_time(&self) -> u64 {
@@ -237,8 +276,13 @@ impl World {
         batch.push(Event::Stop);
         self.exchange(&mut batch);
         let until = self.now() + STOP;
+        let in_time = self.clients.len();
         while self.workers.iter().any(|seat| seat.running) {
             assert!(self.now() < until, "a worker does not stop");
+            if self.clients.len() < in_time + TOO_LATE_MAX && self.rng.chance(self.options.too_late)
+            {
+                self.connect();
+            }
             self.step(true);
         }
         self.judge();
@@ -248,7 +292,7 @@ impl World {
             assert_eq!(seat.stats.blocked.read(), 0, "full sockets");
             assert_eq!(seat.stats.feed_bytes.read(), 0, "bytes in feeds");
         }
-        for client in &self.clients {
+        for client in &self.clients[..in_time] {
             let socket = &self.net.borrow().sockets[client.socket];
             let told = self.oracle.was_told_closing(client.person);
             assert!(told || !self.is_healthy(client, socket), "not told that the server stops");
@@ -333,7 +377,9 @@ impl World {
         assert!(idle < IDLE_TURNS_MAX, "worker {index} spins");
         let stats = &seat.stats;
         let closed: u64 = stats.closed.iter().map(|count| count.read()).sum();
-        assert_eq!(stats.accepted.read(), stats.connections.read() + closed, "worker {index}");
+        let came = stats.accepted.read() + stats.adopted.read();
+        let went = closed + stats.handed_over.read();
+        assert_eq!(came, stats.connections.read() + went, "worker {index}");
         assert_eq!(stats.stale_completions.read(), seat.ring.borrow().stale_count());
         assert_eq!(stats.closed[CloseReason::Internal as usize].read(), 0);
         assert_eq!(stats.closed[CloseReason::Flood as usize].read(), 0);
@@ -364,6 +410,10 @@ impl World {
             return;
         }
         let index = self.rng.below(self.clients.len());
+        self.act_as(index);
+    }
+
+    fn act_as(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let net = &mut self.net.borrow_mut();
         client.act(&self.options, &mut self.oracle, net, &mut self.rng);
@@ -384,7 +434,12 @@ impl World {
 
     /// Takes what the observer is told, then what clients read.
     fn judge(&mut self) {
-        self.exchange(&mut Batch::default());
+        let mut batch = Batch::default();
+        if std::mem::take(&mut self.still_due) {
+            let peer = PeerId(u8::try_from(self.workers.len()).expect("a few"));
+            batch.push(Event::Still { peer });
+        }
+        self.exchange(&mut batch);
         for (person, bytes) in std::mem::take(&mut self.unread) {
             self.oracle.received(person, &bytes);
         }
@@ -393,11 +448,14 @@ impl World {
     fn exchange(&mut self, batch: &mut Batch) {
         let observer = PeerId(u8::try_from(self.workers.len()).expect("a few"));
         let now = Time(self.now());
+        batch.wall = self.net.borrow().wall();
         let exchanged = self.hub.exchange(observer, now, batch, &mut self.outbox);
         self.bells.ring_all(exchanged.wake);
         for action in self.outbox.iter() {
-            if action != chat::Action::Stop {
-                self.oracle.observe(&action);
+            match action {
+                Action::Stop | Action::HandOver => {}
+                Action::Freeze => self.still_due = true,
+                action => self.oracle.observe(&action),
             }
         }
         self.outbox.clear();
@@ -425,8 +483,9 @@ impl World {
         self.oracle.assert_directs(is_healthy);
         let kind = self.options.is_kind_to_readers();
         if kind && self.clients.iter().all(|client| client.always_prompt) {
-            for seat in &self.workers {
-                assert_eq!(seat.stats.closed[CloseReason::Slow as usize].read(), 0, "slow");
+            let now = self.workers.iter().map(|seat| &seat.stats);
+            for stats in self.past_stats.iter().chain(now) {
+                assert_eq!(stats.closed[CloseReason::Slow as usize].read(), 0, "slow");
             }
         }
     }
@@ -474,5 +533,18 @@ impl World {
                 self.oracle.assert_answered(client.person);
             }
         }
+    }
+}
+
+fn chat_config(options: &Options) -> chat::Config {
+    let observer = PeerId(u8::try_from(options.worker_count).expect("a few"));
+    chat::Config {
+        peer_count: options.worker_count + 1,
+        observers: PeerSet::one(observer),
+        rooms: Vec::new(),
+        clients_max: 16,
+        motd: false,
+        nicknames: chat::Nicknames::Ascii,
+        history_lines: HISTORY_LINES,
     }
 }
