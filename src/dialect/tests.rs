@@ -339,12 +339,63 @@ fn a_torn_decoder_is_refused() {
         (rich_of("é".as_bytes()), &format!("{editor}/screen/drawn/cursor"), Value::from(3)),
         (rich_of(b"\xe8\xaf"), &format!("{editor}/keys/state/Utf8/len"), Value::from(5)),
         (rich_of(b"\xe8\xaf"), &format!("{editor}/keys/state/Utf8/bytes/0"), Value::from(b'a')),
+        (
+            rich_of(b"\xe8\xaf"),
+            &format!("{editor}/keys/state/Utf8/bytes"),
+            Value::from(&[b'a', 0xe8, 0, 0][..]),
+        ),
     ] {
         let mut value = serde_json::to_value(&decoder).expect("it can be written");
         assert!(serde_json::from_value::<Decoder>(value.clone()).is_ok(), "{place}");
         *value.pointer_mut(place).unwrap_or_else(|| panic!("{place}")) = odd;
         assert!(serde_json::from_value::<Decoder>(value).is_err(), "{place}");
     }
+}
+
+#[test]
+fn an_opening_torn_off_its_words_is_a_persons() {
+    for first in [&b"GE"[..], &[0, 0, 0]] {
+        let mut decoder = Dialect::Telnet.decoder();
+        feed(&mut decoder, first);
+        let mut value = serde_json::to_value(&decoder).expect("it can be written");
+        *value.pointer_mut("/Telnet/opening/position").expect("it is not 0") = Value::from(255);
+        let mut decoder = serde_json::from_value(value).expect("it has its form");
+        feed(&mut decoder, b"T / HTTP/1.1\r\n");
+    }
+}
+
+/// As it comes out in another process.
+fn carried(decoder: &Decoder) -> Decoder {
+    let bytes = rmp_serde::to_vec_named(decoder).expect("it can be written");
+    rmp_serde::from_slice(&bytes).expect("it can be read")
+}
+
+#[test]
+fn what_is_settled_stays_settled_in_another_process() {
+    // It could be POST for who forgets that it is not.
+    let mut decoder = Dialect::Telnet.decoder();
+    let mut seen = Vec::new();
+    for byte in b"PUST /x\n" {
+        decoder = carried(&decoder);
+        decoder.decode(&[*byte], &mut |input| {
+            seen.push(format!("{input:?}"));
+            ControlFlow::Continue(())
+        });
+    }
+    assert_eq!(seen, ["Line(\"PUST /x\")"]);
+    // A client that said who it is is not asked again.
+    let mut asked = Vec::new();
+    let mut decoder = carried(&rich());
+    decoder.set_rich(false, &mut asked);
+    assert_eq!(decoder.set_rich(true, &mut asked), Some(RichMode::Asked));
+    assert!(!asked.contains(&24), "TTYPE: {asked:?}");
+    // The screen is still to be wiped, once something is drawn again.
+    let mut decoder = rich();
+    decoder.clear(&mut Vec::new());
+    feed(&mut decoder, b"\x0c");
+    let mut drawn = Vec::new();
+    carried(&decoder).draw(&mut drawn);
+    assert_eq!(drawn, b"\x1b[H\x1b[2J> ");
 }
 
 #[test]

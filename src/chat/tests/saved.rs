@@ -151,6 +151,12 @@ fn who_is_gone_is_gone_untold_and_what_they_said_stays() {
         stage.says("a", "/join x");
         stage.hears("a", &["You are alone in x"]);
     }
+    // One who is gone is not taken for another who is.
+    let c = stage.conn("c");
+    stage.is_replaced(|conn| Some(conn).filter(|conn| *conn != c));
+    stage.says("a", "/join python");
+    let past = ["The last line of python (UTC):", "  00:00 [c] from c"];
+    stage.hears("a", &[&["You are alone in python"], &past[..]].concat());
     stage.says("a", "/ignore");
     stage.hears("a", &["You ignore nobody"]);
     stage.forget_the_rest();
@@ -328,7 +334,8 @@ proptest! {
         let mut stage = Stage::new(&["python"]);
         let (before, after) = steps.split_at(cut.index(steps.len()));
         before.iter().for_each(|step| take_uncongested(&mut stage, step));
-        let present = |conn: &ConnId| gone >> (conn.index % 16 * 2 + u32::from(conn.peer.0)) & 1 == 0;
+        let bit = |conn: &ConnId| conn.index % 16 * 2 + u32::from(conn.peer.0);
+        let present = |conn: &ConnId| gone >> bit(conn) & 1 == 0;
         stage.is_replaced(|conn| Some(conn).filter(present).and_then(elsewhere));
         prop_assert_eq!(stage.chat.client_count(), stage.wire.heard.len());
         after.iter().for_each(|step| take_uncongested(&mut stage, step));
