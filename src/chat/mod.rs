@@ -62,6 +62,10 @@ pub struct Config {
     pub start: u64,
 }
 
+/// Stand-in.
+#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
+pub struct Saved {}
+
 /// Whose doing something is that a room is told.
 #[derive(Clone, Copy, Debug)]
 struct By {

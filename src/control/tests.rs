@@ -7,6 +7,7 @@ use std::thread;
 
 use super::*;
 use crate::args::Args;
+use crate::engine::Adopted;
 use clap::Parser;
 
 fn config(options: &[&str]) -> Config {
@@ -22,7 +23,7 @@ fn outcome(options: &[&str], run: Run) -> Failure {
 }
 
 /// Ends when the process is over: a worker that cannot be stopped.
-fn hang(setup: Setup) -> io::Result<()> {
+fn hang(setup: Setup) -> io::Result<Vec<Adopted>> {
     let _ = setup.ready.send(Ok(()));
     loop {
         setup.bell.wait()?;
@@ -33,11 +34,11 @@ fn hang(setup: Setup) -> io::Result<()> {
 fn what_a_worker_dies_of_chooses_the_exit_code() {
     let cases: [(Run, Kind, &str); 6] = [
         (|_| panic!("oh no"), Kind::Broken, "worker 0 ended while it started"),
-        (|_| Ok(()), Kind::Broken, "worker 0 ended while it started"),
+        (|_| Ok(Vec::new()), Kind::Broken, "worker 0 ended while it started"),
         (
             |setup| {
                 let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::ENOMEM)));
-                Ok(())
+                Ok(Vec::new())
             },
             Kind::System,
             "worker 0 cannot start: Cannot allocate memory (os error 12)",
@@ -45,7 +46,7 @@ fn what_a_worker_dies_of_chooses_the_exit_code() {
         (
             |setup| {
                 let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::EPERM)));
-                Ok(())
+                Ok(Vec::new())
             },
             Kind::Unavailable,
             "worker 0 cannot start: Operation not permitted (os error 1)",
@@ -61,7 +62,7 @@ fn what_a_worker_dies_of_chooses_the_exit_code() {
         (
             |setup| {
                 let _ = setup.ready.send(Ok(()));
-                Ok(())
+                Ok(Vec::new())
             },
             Kind::Broken,
             "worker 0 failed: it ended unasked",

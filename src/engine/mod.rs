@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use slab::Slab;
@@ -27,6 +27,7 @@ mod conn;
 mod door;
 mod fanout;
 pub mod feed;
+mod handover;
 pub mod ignored;
 mod input;
 mod output;
@@ -42,6 +43,7 @@ pub mod token;
 
 pub use bounds::Bounds;
 pub use door::Door;
+pub use handover::{Adopted, Carried, adopted_id};
 
 use accept::Lane;
 use conn::Conn;
@@ -109,6 +111,8 @@ pub struct Parts {
     pub config: Config,
     /// How the clients of each listener are treated, in the order of the ring's listeners.
     pub listeners: Vec<Listener>,
+    /// Connections that are there already, in the ring's first slots, in their order.
+    pub carried: Vec<Carried>,
 }
 
 /// What a worker on its own thread is made of.
@@ -123,6 +127,11 @@ pub struct Setup {
     pub clock: Monotonic,
     /// Whether its ring may do only what a worker does.
     pub restricted: bool,
+    /// The sockets of `parts.carried`.
+    pub adopted: Vec<OwnedFd>,
+    /// Where there is one, the worker waits for it once it is ready, and touches no socket before.
+    /// When nobody can give the word any more, it ends.
+    pub go: Option<Receiver<()>>,
     /// Told once: whether the worker is ready to accept.
     pub ready: Sender<io::Result<()>>,
 }
@@ -170,8 +179,8 @@ fn small_chunks(config: &Config) -> u32 {
 ///
 /// # Errors
 /// When the ring breaks.
-pub fn run(setup: Setup) -> io::Result<()> {
-    let Setup { parts, sockets, bell, clock, restricted, ready } = setup;
+pub fn run(setup: Setup) -> io::Result<Vec<Adopted>> {
+    let Setup { parts, sockets, bell, clock, restricted, ready, .. } = setup;
     let ring = match make_ring(&parts.config, sockets, bell, restricted) {
         Ok(ring) => ring,
         Err(error) => {
@@ -182,7 +191,7 @@ pub fn run(setup: Setup) -> io::Result<()> {
     let mut worker = Worker::new(parts, ring, clock);
     let _ = ready.send(Ok(()));
     while worker.turn()? {}
-    Ok(())
+    Ok(Vec::new())
 }
 
 fn make_ring(
@@ -294,7 +303,7 @@ pub struct Worker<R, C> {
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// A worker that accepts from its first turn on.
     pub fn new(parts: Parts, mut ring: R, clock: C) -> Self {
-        let Parts { peer, hub, bells, stats, door, motd, config, listeners } = parts;
+        let Parts { peer, hub, bells, stats, door, motd, config, listeners, carried: _ } = parts;
         let slot_count = slot_count(&config) as usize;
         let shared_texts = SharedTexts::write(&motd, ring.memory());
         let lanes = accept::lanes(listeners.len());
