@@ -11,7 +11,7 @@ use std::os::fd::OwnedFd;
 use std::thread;
 use std::time::Instant;
 
-use socket2::{Domain, Protocol, Socket, TcpKeepalive, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use crate::args::Listen;
 use crate::engine::{Listener, SlowPolicy};
@@ -24,15 +24,37 @@ use crate::limits::{
 /// A place where a worker listens.
 #[derive(Debug)]
 pub struct Bound {
-    /// The socket: bound, listening, blocking.
+    /// The socket: bound, blocking; listening, but for `late`.
     pub socket: OwnedFd,
+    /// The place as the operator wrote it.
+    pub place: Listen,
     /// Where it is bound.
     pub addr: SocketAddr,
     /// How its clients are treated.
     pub listener: Listener,
+    /// The backlog it is to have, when it does not listen yet: see [`listen_late`].
+    late: Option<i32>,
 }
 
-/// Listens everywhere, and returns the sockets of each worker.
+/// What another process listens with, which this one is to take over from.
+#[derive(Debug, Default)]
+pub struct Inherited {
+    /// The sockets of each place, and the place as the operator wrote it then.
+    pub places: Vec<(Listen, Vec<OwnedFd>)>,
+    /// The same of the admin endpoint.
+    pub admin: Option<(SocketAddr, TcpListener)>,
+}
+
+impl Inherited {
+    /// The sockets of the first such place that is left.
+    fn take(&mut self, place: Listen) -> Vec<OwnedFd> {
+        let index = self.places.iter().position(|(inherited, _)| *inherited == place);
+        index.map_or_else(Vec::new, |index| self.places.remove(index).1)
+    }
+}
+
+/// Listens everywhere, and returns the sockets of each worker. Sockets that are `inherited` are not
+/// made anew, so that who waits in their backlogs is served.
 ///
 /// # Errors
 /// Naming the address that is not to be had.
@@ -40,15 +62,21 @@ pub fn bind(
     places: &[Listen],
     workers: usize,
     slow: SlowPolicy,
+    inherited: &mut Inherited,
 ) -> Result<Vec<Vec<Bound>>, Failure> {
     let backlog = backlog();
     let mut by_worker: Vec<Vec<Bound>> = (0..workers).map(|_| Vec::new()).collect();
     for place in places {
-        let sockets =
-            bind_place(place.addr, workers, backlog).map_err(|e| refused(place.addr, &e))?;
-        for (listeners, (socket, addr)) in by_worker.iter_mut().zip(sockets) {
+        let before = inherited.take(*place);
+        let sockets = if before.is_empty() {
+            bind_place(place.addr, workers, backlog)
+        } else {
+            take_place(before, workers, backlog)
+        };
+        let sockets = sockets.map_err(|error| refused(place.addr, &error))?;
+        for (listeners, (socket, addr, late)) in by_worker.iter_mut().zip(sockets) {
             let listener = Listener { dialect: place.dialect, slow };
-            listeners.push(Bound { socket: socket.into(), addr, listener });
+            listeners.push(Bound { socket: socket.into(), place: *place, addr, listener, late });
         }
     }
     Ok(by_worker)
@@ -58,25 +86,64 @@ pub fn bind(
 ///
 /// # Errors
 /// Naming the address that is not to be had.
-pub fn bind_admin(addr: SocketAddr) -> Result<TcpListener, Failure> {
-    TcpListener::bind(addr).map_err(|error| refused(addr, &error))
+pub fn bind_admin(addr: SocketAddr, inherited: &mut Inherited) -> Result<TcpListener, Failure> {
+    match inherited.admin.take() {
+        Some((before, listener)) if before == addr => Ok(listener),
+        // Where it is closed first, the same port may be asked for in another way.
+        _ => TcpListener::bind(addr).map_err(|error| refused(addr, &error)),
+    }
 }
 
+/// Listens with those that were made beside inherited ones. Not before: as soon as they listen they
+/// get their share of those who connect, and would take it along should this process fail.
+///
+/// # Errors
+/// As listen(2).
+pub fn listen_late(by_worker: &mut [Vec<Bound>]) -> io::Result<()> {
+    for bound in by_worker.iter_mut().flatten() {
+        if let Some(backlog) = bound.late.take() {
+            SockRef::from(&bound.socket).listen(backlog)?;
+        }
+    }
+    Ok(())
+}
+
+/// A socket, where it is bound, and the backlog of one that does not listen yet.
+type Place = (Socket, SocketAddr, Option<i32>);
+
 /// Listens at `addr` once for each worker.
-fn bind_place(
-    mut addr: SocketAddr,
-    workers: usize,
-    backlog: i32,
-) -> io::Result<Vec<(Socket, SocketAddr)>> {
+fn bind_place(mut addr: SocketAddr, workers: usize, backlog: i32) -> io::Result<Vec<Place>> {
     probe(addr)?;
     let mut sockets = Vec::with_capacity(workers);
     for _ in 0..workers {
-        let socket = listening(addr, backlog)?;
+        let socket = bound(addr)?;
+        socket.listen(backlog)?;
         // The first chooses the port where none was asked for.
-        addr = socket.local_addr()?.as_socket().expect("an IP socket has an IP address");
-        sockets.push((socket, addr));
+        addr = local_addr(&socket)?;
+        sockets.push((socket, addr, None));
     }
     Ok(sockets)
+}
+
+/// Goes on listening with `before`, which is not empty: more are made where there are more workers
+/// now, and where there are fewer the rest is closed.
+fn take_place(before: Vec<OwnedFd>, workers: usize, backlog: i32) -> io::Result<Vec<Place>> {
+    let mut sockets = Vec::with_capacity(workers);
+    for socket in before.into_iter().take(workers).map(Socket::from) {
+        // Another version may have had them otherwise.
+        pass_on(&socket)?;
+        let addr = local_addr(&socket)?;
+        sockets.push((socket, addr, None));
+    }
+    let addr = sockets[0].1;
+    for _ in sockets.len()..workers {
+        sockets.push((bound(addr)?, addr, Some(backlog)));
+    }
+    Ok(sockets)
+}
+
+fn local_addr(socket: &Socket) -> io::Result<SocketAddr> {
+    socket.local_addr()?.as_socket().ok_or_else(|| io::Error::other("it is no IP socket"))
 }
 
 /// Fails when anybody has the port. Sockets with SO_REUSEPORT would share it without a word, with
@@ -99,13 +166,12 @@ fn probe(addr: SocketAddr) -> io::Result<()> {
     }
 }
 
-/// A blocking socket, as the ring needs it, bound and listening.
-fn listening(addr: SocketAddr, backlog: i32) -> io::Result<Socket> {
+/// A blocking socket, as the ring needs it, that shares its port with others of this server.
+fn bound(addr: SocketAddr) -> io::Result<Socket> {
     let socket = socket(addr)?;
     socket.set_reuse_port(true)?;
-    inherited(&socket)?;
+    pass_on(&socket)?;
     socket.bind(&addr.into())?;
-    socket.listen(backlog)?;
     Ok(socket)
 }
 
@@ -121,7 +187,7 @@ fn socket(addr: SocketAddr) -> io::Result<Socket> {
 }
 
 /// Sets what accepted sockets take over (tcp(7), and the test below).
-fn inherited(socket: &Socket) -> io::Result<()> {
+fn pass_on(socket: &Socket) -> io::Result<()> {
     let keepalive = TcpKeepalive::new()
         .with_time(KEEPALIVE_IDLE)
         .with_interval(KEEPALIVE_INTERVAL)
@@ -163,7 +229,7 @@ mod tests {
     }
 
     fn bind_one(addr: &str) -> Result<Bound, Failure> {
-        let mut by_worker = bind(&[place(addr)], 1, SlowPolicy::Close)?;
+        let mut by_worker = bind(&[place(addr)], 1, SlowPolicy::Close, &mut Inherited::default())?;
         Ok(by_worker.remove(0).remove(0))
     }
 
@@ -185,8 +251,9 @@ mod tests {
 
     #[test]
     fn workers_share_the_port_that_the_first_was_given() {
-        let by_worker =
-            bind(&[place("127.0.0.1:0"), place("[::1]:0")], 3, SlowPolicy::Skip).expect("ports");
+        let places = [place("127.0.0.1:0"), place("[::1]:0")];
+        let by_worker = bind(&places, 3, SlowPolicy::Skip, &mut Inherited::default());
+        let by_worker = by_worker.expect("ports");
         assert_eq!(by_worker.len(), 3);
         for listeners in &by_worker {
             assert_eq!(listeners.len(), 2);
@@ -211,7 +278,7 @@ mod tests {
         let refused = bind_one(&first.addr.to_string()).expect_err("the port is taken");
         let expected = Failure::new(Kind::System, format!("{} is in use", first.addr));
         assert_eq!(refused, expected);
-        let refused = bind_admin(first.addr).expect_err("the port is taken");
+        let refused = bind_admin(first.addr, &mut Inherited::default()).expect_err("the port is taken");
         assert_eq!(refused, expected);
     }
 
