@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::chat::{self, Action, Chat, Event, PeerId, PeerSet, Sink};
+use crate::chat::{self, Action, Chat, ConnId, Event, PeerId, PeerSet, Saved, Sink};
 use crate::limits::{BATCH_EVENTS_MAX, BATCH_LEN_MAX, OUTBOX_LEN_MAX};
 use crate::time::Time;
 
@@ -95,16 +95,7 @@ impl Hub {
     /// A hub for the peers that `config` counts.
     #[must_use]
     pub fn new(config: chat::Config, hasher: RandomState) -> Self {
-        let by_peer = (0..config.peer_count).map(|_| Outbox::default()).collect();
-        let outboxes = Outboxes {
-            by_peer,
-            rung: PeerSet::default(),
-            waiting: PeerSet::default(),
-            full: PeerSet::default(),
-            short: PeerSet::default(),
-            observers: config.observers,
-            dropped: 0,
-        };
+        let outboxes = Outboxes::new(&config);
         let mut shared = Shared { chat: Chat::new(config, hasher), outboxes };
         shared.chat.open(&mut shared.outboxes);
         Self { shared: Mutex::new(shared) }
@@ -149,20 +140,26 @@ impl Hub {
         outboxes.not_rung()
     }
 
-    /// Stand-in.
-    pub fn save(&self) -> chat::Saved {
-        chat::Saved::default()
+    /// What of the core has to outlive the process.
+    pub fn save(&self) -> Saved {
+        self.inspect(Chat::save)
     }
 
-    /// Stand-in.
+    /// Goes on with a core that was saved, in place of the present one and of everything that
+    /// waits in outboxes: for peers that start anew. See `Chat::restore`. Returns whom to wake.
     pub fn restore(
         &self,
-        _config: chat::Config,
-        _hasher: RandomState,
-        _saved: chat::Saved,
-        _name: impl Fn(chat::ConnId) -> Option<chat::ConnId>,
+        config: chat::Config,
+        hasher: RandomState,
+        saved: Saved,
+        conn_of: impl Fn(ConnId) -> Option<ConnId>,
     ) -> PeerSet {
-        PeerSet::default()
+        let (mut shared, _) = self.lock();
+        let dropped = shared.outboxes.dropped;
+        let mut outboxes = Outboxes { dropped, ..Outboxes::new(&config) };
+        let chat = Chat::restore(config, hasher, saved, conn_of, &mut outboxes);
+        *shared = Shared { chat, outboxes };
+        shared.outboxes.not_rung()
     }
 
     /// Looks at the core, for metrics and for tests.
@@ -219,6 +216,19 @@ impl Shared {
 }
 
 impl Outboxes {
+    /// Nothing for anybody.
+    fn new(config: &chat::Config) -> Self {
+        Self {
+            by_peer: (0..config.peer_count).map(|_| Outbox::default()).collect(),
+            rung: PeerSet::default(),
+            waiting: PeerSet::default(),
+            full: PeerSet::default(),
+            short: PeerSet::default(),
+            observers: config.observers,
+            dropped: 0,
+        }
+    }
+
     fn swap(&mut self, peer: PeerId, outbox: &mut Outbox) {
         std::mem::swap(&mut self.by_peer[usize::from(peer.0)], outbox);
         self.waiting.remove(peer);

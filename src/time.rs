@@ -3,9 +3,13 @@
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant};
 
+use serde::{Deserialize, Serialize};
+
 /// An instant: nanoseconds since the server's start. Monotonic; a jump of the wall clock does not
 /// touch it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Time(pub u64);
 
 impl Time {

@@ -26,7 +26,7 @@ pub struct ConnId {
 
 /// A room. The number is used again once the room is gone; in the order in which a peer receives
 /// actions it never means two rooms at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RoomId(pub u32);
 
 /// A set of peers, as bits.

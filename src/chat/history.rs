@@ -28,13 +28,13 @@ pub(super) struct Budget {
 
 /// A line that was said.
 #[derive(Debug)]
-struct Past {
-    author: ShownName,
-    conn: ConnId,
-    at: Time,
-    what: What,
+pub(super) struct Past {
+    pub(super) author: ShownName,
+    pub(super) conn: ConnId,
+    pub(super) at: Time,
+    pub(super) what: What,
     /// Its memory is used again and again.
-    text: String,
+    pub(super) text: String,
 }
 
 impl Budget {
@@ -89,7 +89,12 @@ impl History {
         }
     }
 
-    /// What is kept, the oldest first, with its author, and as people read it. `start` is when the
+    /// What is kept, the oldest first.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Past> {
+        self.lines.iter()
+    }
+
+    /// The same, with its author, and as people read it. `start` is when the
     /// server's time began, in seconds since 1970.
     pub(super) fn messages(&self, start: u64) -> impl Iterator<Item = (ConnId, Message<&str>)> {
         self.lines.iter().map(move |line| {

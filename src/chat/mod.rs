@@ -19,6 +19,7 @@ mod message;
 mod nick;
 mod refusal;
 mod room;
+mod saved;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use message::{Message, RichMode, What};
 pub use nick::RESERVED_NAMES;
 pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};
+pub use saved::Saved;
 
 use crate::limits::ROOMS_PER_CLIENT_MAX;
 use crate::time::Time;
@@ -61,10 +63,6 @@ pub struct Config {
     /// When `Time::default()` was, in seconds since 1970.
     pub start: u64,
 }
-
-/// Stand-in.
-#[derive(Clone, Debug, Default, serde::Serialize, serde::Deserialize)]
-pub struct Saved {}
 
 /// Whose doing something is that a room is told.
 #[derive(Clone, Copy, Debug)]
@@ -111,7 +109,8 @@ impl<S: BuildHasher + Clone> Chat<S> {
 }
 
 impl<S: BuildHasher> Chat<S> {
-    /// Tells the observers of the rooms made at start; called once, before the first event.
+    /// Tells the observers of the rooms made at start; called once, before the first event. Not
+    /// after `restore`, which does it.
     pub fn open(&self, sink: &mut impl Sink) {
         for (id, _) in self.rooms.iter() {
             self.opened(id, sink);

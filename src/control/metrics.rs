@@ -46,8 +46,10 @@ pub(super) struct Sources {
 type Number = fn(&WorkerStats) -> &Counter;
 
 /// Totals since the start, summed over the workers. `_total` is put behind the name.
-const TOTALS: [(&str, &str, Number); 19] = [
+const TOTALS: [(&str, &str, Number); 21] = [
     ("chatd_accepted", "Connections accepted", |stats| &stats.accepted),
+    ("chatd_adopted", "Connections taken over in an upgrade", |stats| &stats.adopted),
+    ("chatd_handed_over", "Connections given away in an upgrade", |stats| &stats.handed_over),
     ("chatd_accept_errors", "Accepts that failed", |stats| &stats.accept_errors),
     ("chatd_accept_pauses", "Times accepting paused for want of slots", |stats| {
         &stats.accept_pauses
@@ -252,6 +254,8 @@ pub(super) mod tests {
         let WorkerStats {
             connections,
             accepted,
+            adopted,
+            handed_over,
             closed,
             refused,
             accept_errors,
@@ -281,6 +285,8 @@ pub(super) mod tests {
         let named = [
             ("chatd_connections", connections),
             ("chatd_accepted_total", accepted),
+            ("chatd_adopted_total", adopted),
+            ("chatd_handed_over_total", handed_over),
             ("chatd_accept_errors_total", accept_errors),
             ("chatd_accept_pauses_total", accept_pauses),
             ("chatd_lines_in_total", lines_in),

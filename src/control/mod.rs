@@ -360,6 +360,7 @@ impl Control {
             config: crew.config,
             motd: Arc::clone(&self.motd),
             listeners: bound.iter().map(|bound| bound.listener).collect(),
+            carried: Vec::new(),
         };
         let setup = Setup {
             parts,
@@ -367,6 +368,8 @@ impl Control {
             bell: self.peer.bells.of(peer),
             clock: self.peer.clock,
             restricted: self.confinement.ring,
+            adopted: Vec::new(),
+            go: None,
             ready,
         };
         workers::start(setup, crew.run, self.ended_sender.clone())
@@ -487,8 +490,8 @@ impl Control {
         self.running -= 1;
         let worker = ended.peer.0;
         let cause = match &ended.result {
-            Ok(()) if self.phase.get() == Phase::Stopping => return Ok(()),
-            Ok(()) => "it ended unasked".to_owned(),
+            Ok(_) if self.phase.get() == Phase::Stopping => return Ok(()),
+            Ok(_) => "it ended unasked".to_owned(),
             Err(error) => error.to_string(),
         };
         self.sources.control.worker_failures.add(1);

@@ -17,7 +17,7 @@ use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, ConnId, Event, Message};
 use crate::dialect::{Decoder, Dialect};
-use crate::limits::{CLOSE_GRACE, RETRY_PAUSE};
+use crate::limits::{CLOSE_GRACE, FREEZE_GRACE, RETRY_PAUSE};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -165,6 +165,16 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.conns.get_mut(key.slot as usize).filter(|conn| conn.generation == key.generation)
     }
 
+    /// The connections for which that holds.
+    pub(super) fn keys_of(&self, holds: impl Fn(&Conn) -> bool) -> Vec<Key> {
+        let conns = self.conns.iter().filter(|(_, conn)| holds(conn));
+        let key = |(slot, conn): (usize, &Conn)| Key {
+            slot: u32::try_from(slot).expect("below SLOTS_MAX"),
+            generation: conn.generation,
+        };
+        conns.map(key).collect()
+    }
+
     pub(super) fn id(&self, key: Key) -> ConnId {
         ConnId { peer: self.peer, index: key.slot, generation: key.generation }
     }
@@ -224,7 +234,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if conn.private == NONE {
             self.begin_close(key, reason, false);
         } else {
-            self.timers.set(self.now + CLOSE_GRACE, Timer::Close(key));
+            let grace = if self.is_freezing() { FREEZE_GRACE } else { CLOSE_GRACE };
+            self.timers.set(self.now + grace, Timer::Close(key));
             self.make_ready(key);
         }
     }
@@ -290,7 +301,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             State::Open if self.stopping => CloseReason::Stop,
             _ => return,
         };
-        if self.stopping || blocked && full_for >= CLOSE_GRACE {
+        if self.stopping || self.is_freezing() || blocked && full_for >= CLOSE_GRACE {
             self.begin_close(key, reason, blocked);
         } else {
             let left = CLOSE_GRACE.saturating_sub(full_for).max(RETRY_PAUSE);
@@ -312,7 +323,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     pub(super) fn start_receiving(&mut self, key: Key) {
-        let Some(conn) = self.conn_mut(key) else { return };
+        let freezing = self.is_freezing();
+        let Some(conn) = self.conn_mut(key).filter(|conn| !(freezing && conn.is_open())) else {
+            return;
+        };
         debug_assert!(!conn.receiving, "one receive at a time");
         conn.receiving = true;
         conn.cancelling = false;

@@ -177,6 +177,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn may_read(&self, key: Key) -> bool {
         let Some(conn) = self.conn(key) else { return false };
         !self.hub_hold
+            && !self.is_freezing()
             && !self.batch.is_full()
             && !self.pool.is_short()
             && self.lines_allowed(key) > 0

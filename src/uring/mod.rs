@@ -26,9 +26,9 @@ mod ring;
 mod sys;
 
 pub use bell::Doorbell;
-pub use probe::{Unavailable, check};
+pub use probe::{Unavailable, can_take_out, check};
 pub use ring::{Options, Uring};
-pub use sys::{can_hand_over, errno, raise_descriptor_limit};
+pub use sys::{errno, raise_descriptor_limit};
 
 /// A worker's way to the kernel.
 pub trait Ring {

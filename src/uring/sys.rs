@@ -9,12 +9,6 @@ pub fn errno(result: i32) -> Option<i32> {
     (result < 0).then_some(-result)
 }
 
-/// Stand-in.
-#[must_use]
-pub fn can_hand_over() -> bool {
-    true
-}
-
 /// Raises the soft limit of open descriptors to the hard one (getrlimit(2)) and returns it.
 ///
 /// # Errors

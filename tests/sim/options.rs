@@ -44,6 +44,8 @@ pub(crate) struct Options {
     /// A worker that seldom has its turn.
     pub(crate) starved: Option<usize>,
     pub(crate) time_step_us: u64,
+    /// How often, in one step, everything is handed over.
+    pub(crate) handovers: u64,
     pub(crate) ring: Faults,
 }
 
@@ -111,6 +113,7 @@ impl Options {
             leave_first: rng.chance(500),
             starved: rng.chance(250).then(|| rng.below(worker_count)),
             time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
+            handovers: 0,
             ring: Faults::draw(rng),
         };
         if words > FIRST_WORDS {
@@ -120,6 +123,7 @@ impl Options {
             options.ring.widen(&mut rng.clone().fork());
         }
         if words > TELNET_WORDS {
+            options.handovers = *rng.clone().fork().fork().fork().pick(&[0, 0, 0, 4, 20]);
             options.mix_dialects(&policies, &mut rng.clone().fork().fork());
         }
         options

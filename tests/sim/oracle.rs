@@ -21,7 +21,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use chatd::chat::{Action, ConnId, Message, RoomId};
+use chatd::chat::{Action, ConnId, Message, PeerId, RoomId};
 use chatd::dialect::Dialect;
 
 use crate::person::{
@@ -54,10 +54,16 @@ pub(crate) struct Oracle {
     ever_ignored: BTreeSet<(PersonId, ConnId)>,
     /// Direct messages that were refused: whose, and by whom.
     refused: Vec<(PersonId, String)>,
+    /// What stood before everything was handed over, until it was told anew: the rooms, and whom
+    /// each ignored.
+    past_rooms: Vec<Room>,
+    past_ignored: Vec<BTreeSet<ConnId>>,
 }
 
 #[derive(Debug, Default)]
 struct Room {
+    /// Its number before everything was handed over.
+    before: Option<RoomId>,
     name: String,
     topic: String,
     /// What was said, as a line of its past shows it.
@@ -101,7 +107,10 @@ impl Oracle {
     pub(crate) fn observe(&mut self, action: &Action<&str>) {
         match action {
             Action::Opened { room, name } => {
-                let before = self.rooms.insert(*room, Room::named(name));
+                let past = self.past_rooms.iter().position(|past| past.name == *name);
+                let opened = past
+                    .map_or_else(|| Room::named(name), |place| self.past_rooms.swap_remove(place));
+                let before = self.rooms.insert(*room, opened);
                 assert!(before.is_none_or(|before| before.members.is_empty()), "opened in use");
             }
             Action::Ignore { conn, other, on } => {
@@ -274,6 +283,50 @@ impl Oracle {
         new.clone_into(&mut person.name);
         person.renames.push_back(render(&Message::YouAre { name: new }));
         id
+    }
+
+    // Everything is handed over.
+
+    /// Connections go by other names from here on; who has none is gone. Rooms and whom people
+    /// ignore will be told anew.
+    pub(crate) fn handed_over(&mut self, names: &HashMap<ConnId, ConnId>, times: u32) {
+        // Whoever is gone is called as nobody will be.
+        let gone = |conn: &ConnId| ConnId {
+            peer: PeerId(64 + conn.peer.0),
+            generation: conn.generation + times * 1_000_000,
+            ..*conn
+        };
+        let rename = |conn: &ConnId| names.get(conn).copied().unwrap_or_else(|| gone(conn));
+        self.by_conn = self.by_conn.iter().map(|(conn, id)| (rename(conn), *id)).collect();
+        self.ever_ignored =
+            self.ever_ignored.iter().map(|(id, conn)| (*id, rename(conn))).collect();
+        for person in &mut self.people {
+            person.conn = person.conn.as_ref().map(rename);
+            let ignored = std::mem::take(&mut person.ignored);
+            let here = ignored.iter().filter_map(|conn| names.get(conn).copied());
+            let is_here = person.conn.is_some_and(|conn| conn.peer.0 < 64);
+            self.past_ignored.push(if is_here { here.collect() } else { BTreeSet::new() });
+        }
+        for (id, mut room) in self.rooms.drain() {
+            room.past.iter_mut().for_each(|(author, _)| *author = rename(author));
+            room.before = Some(id);
+            self.past_rooms.push(room);
+        }
+    }
+
+    /// What was told anew is what was there.
+    pub(crate) fn check_handed_over(&mut self) {
+        for room in self.past_rooms.drain(..) {
+            assert!(room.members.is_empty(), "the room {} was not handed over", room.name);
+        }
+        let numbers: HashMap<RoomId, RoomId> =
+            self.rooms.iter().filter_map(|(id, room)| Some((room.before?, *id))).collect();
+        for (person, ignored) in self.people.iter_mut().zip(self.past_ignored.drain(..)) {
+            assert_eq!(person.ignored, ignored, "whom {} ignores", person.name);
+            for visit in person.visits.iter_mut().filter(|visit| !visit.ended) {
+                visit.room = numbers[&visit.room];
+            }
+        }
     }
 
     // What clients receive.
