@@ -41,6 +41,10 @@ pub const VERSION: u32 = 1;
 /// and what came of it goes to its standard output.
 pub const ENVIRONMENT: &str = "CHATD_HANDOVER";
 
+/// First byte of what a process reports when it has taken over; the rest is for the operator. Every
+/// other report says what went wrong.
+pub const DONE: u8 = b'+';
+
 /// Connections that may wait for the one that is heard.
 const BACKLOG: i32 = 4;
 
@@ -121,14 +125,6 @@ pub fn listen(pid: u32) -> io::Result<OwnedFd> {
     Ok(socket)
 }
 
-/// One of those who connected to a socket of [`listen`].
-///
-/// # Errors
-/// As accept4(2): when nobody is there too.
-pub fn accept(listener: impl AsFd) -> io::Result<OwnedFd> {
-    Ok(rustix::net::accept_with(listener, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK)?)
-}
-
 /// Who is at the other end of a connection.
 ///
 /// # Errors
@@ -153,6 +149,14 @@ impl Channel {
         let socket = socket(SocketFlags::CLOEXEC)?;
         rustix::net::connect(&socket, &name(pid)?)?;
         Ok(Self(socket))
+    }
+
+    /// Who listens there.
+    ///
+    /// # Errors
+    /// When it is no local socket.
+    pub fn peer(&self) -> io::Result<Peer> {
+        peer(&self.0)
     }
 
     /// Waits so long for each packet, and for room for each.
@@ -277,7 +281,8 @@ pub fn encode<T: Serialize>(message: &T) -> io::Result<Vec<u8>> {
 }
 
 fn decode<T: DeserializeOwned>(message: &[u8]) -> io::Result<T> {
-    rmp_serde::from_slice(message).map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
+    rmp_serde::from_slice(message)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
 /// What the other end says; `None` when it says nothing more. Descriptors are not taken from it.
@@ -419,6 +424,9 @@ mod tests {
         let channel = Channel::connect(named).expect("it listens");
         let expected = Peer { pid, uid: nix::unistd::geteuid().as_raw() };
         assert_eq!(peer(&channel.0).expect("a local socket"), expected);
-        assert_eq!(peer(accept(&listener).expect("it connected")).expect("likewise"), expected);
+        assert_eq!(
+            peer(rustix::net::accept(&listener).expect("it connected")).expect("likewise"),
+            expected
+        );
     }
 }

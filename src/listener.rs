@@ -45,6 +45,14 @@ pub struct Inherited {
     pub admin: Option<(SocketAddr, TcpListener)>,
 }
 
+impl Bound {
+    /// The place as it came to be: with the port that was chosen.
+    #[must_use]
+    pub fn at(&self) -> Listen {
+        Listen { addr: self.addr, ..self.place }
+    }
+}
+
 impl Inherited {
     /// The sockets of the first such place that is left.
     fn take(&mut self, place: Listen) -> Vec<OwnedFd> {
@@ -82,16 +90,20 @@ pub fn bind(
     Ok(by_worker)
 }
 
-/// Listens for the admin endpoint.
+/// Listens for the admin endpoint, without waiting for those who ask.
 ///
 /// # Errors
 /// Naming the address that is not to be had.
 pub fn bind_admin(addr: SocketAddr, inherited: &mut Inherited) -> Result<TcpListener, Failure> {
-    match inherited.admin.take() {
+    let listener = match inherited.admin.take() {
         Some((before, listener)) if before == addr => Ok(listener),
-        // Where it is closed first, the same port may be asked for in another way.
-        _ => TcpListener::bind(addr).map_err(|error| refused(addr, &error)),
-    }
+        _ => TcpListener::bind(addr),
+    };
+    let made = listener.and_then(|listener| {
+        listener.set_nonblocking(true)?;
+        Ok(listener)
+    });
+    made.map_err(|error| refused(addr, &error))
 }
 
 /// Listens with those that were made beside inherited ones. Not before: as soon as they listen they
@@ -99,9 +111,9 @@ pub fn bind_admin(addr: SocketAddr, inherited: &mut Inherited) -> Result<TcpList
 ///
 /// # Errors
 /// As listen(2).
-pub fn listen_late(by_worker: &mut [Vec<Bound>]) -> io::Result<()> {
-    for bound in by_worker.iter_mut().flatten() {
-        if let Some(backlog) = bound.late.take() {
+pub fn listen_late<'a>(by_worker: impl IntoIterator<Item = &'a Vec<Bound>>) -> io::Result<()> {
+    for bound in by_worker.into_iter().flatten() {
+        if let Some(backlog) = bound.late {
             SockRef::from(&bound.socket).listen(backlog)?;
         }
     }
@@ -278,7 +290,8 @@ mod tests {
         let refused = bind_one(&first.addr.to_string()).expect_err("the port is taken");
         let expected = Failure::new(Kind::System, format!("{} is in use", first.addr));
         assert_eq!(refused, expected);
-        let refused = bind_admin(first.addr, &mut Inherited::default()).expect_err("the port is taken");
+        let refused =
+            bind_admin(first.addr, &mut Inherited::default()).expect_err("the port is taken");
         assert_eq!(refused, expected);
     }
 

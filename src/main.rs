@@ -31,7 +31,7 @@ fn main() -> ExitCode {
 /// Serves, from the start or from where another process stands.
 fn start(args: Args) -> Result<(), Failure> {
     let taker = if args.check_config { None } else { Taker::from_environment()? };
-    let report = taker.as_ref().map(Taker::report).transpose()?;
+    let report = taker.as_ref().map(Taker::report);
     serve(args, taker).inspect_err(|failure| {
         if let Some(report) = report {
             report.failed(failure);

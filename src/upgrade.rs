@@ -19,12 +19,8 @@ use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::geteuid;
 
 use crate::failure::{Failure, Kind};
-use crate::handover::{self, Ask, Channel, Origin};
+use crate::handover::{self, Ask, Channel, DONE, Origin};
 use crate::limits::{HANDOVER_ANSWER, UPGRADE_PATIENCE};
-
-/// First byte of what a new process reports when it has taken over; the rest is for the operator.
-/// Every other report says what went wrong.
-pub const DONE: u8 = b'+';
 
 /// What is there for a service manager is what the old process had, not what this one has.
 const SUPERVISION: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
@@ -66,7 +62,9 @@ fn ask(channel: &Channel, pid: u32) -> Result<Origin, Failure> {
     }
     if peer.uid != geteuid().as_raw() {
         let uid = peer.uid;
-        return Err(failure(format!("process {pid} was started by user {uid}: upgrade it as that")));
+        return Err(failure(format!(
+            "process {pid} was started by user {uid}: upgrade it as that"
+        )));
     }
     let (origin, _) = channel
         .ask(Ask::Hello { version: handover::VERSION })
@@ -98,7 +96,8 @@ fn outcome(mut child: Child, pid: u32) -> Result<String, Failure> {
         received.ok()
     });
     let failed = |status: ExitStatus, told: &str| {
-        let told = if told.is_empty() { format!("the new process ended: {status}") } else { told.into() };
+        let told =
+            if told.is_empty() { format!("the new process ended: {status}") } else { told.into() };
         let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
         // It did not take over, so this is no success, whatever it says.
         let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);

@@ -30,6 +30,10 @@ pub(super) struct ControlStats {
     pub(super) transcript_dropped: Arc<Counter>,
     /// Workers that ended before they were asked to.
     pub(super) worker_failures: Counter,
+    /// Whether this process took over from another.
+    pub(super) upgrades: Counter,
+    /// Times somebody wanted to take over from this process, and did not.
+    pub(super) upgrades_failed: Counter,
 }
 
 /// Everything that is counted, wherever.
@@ -173,6 +177,10 @@ impl Sources {
         gauge(encoder, "chatd_workers", "Workers started", count(self.workers.len()))?;
         let failures = self.control.worker_failures.read();
         total(encoder, "chatd_worker_failures", "Workers that ended unasked", failures)?;
+        let help = "Upgrades that made this process the server: one or none";
+        total(encoder, "chatd_upgrades", help, self.control.upgrades.read())?;
+        let failed = self.control.upgrades_failed.read();
+        total(encoder, "chatd_upgrades_failed", "Upgrades that came to nothing", failed)?;
         let lost = self.control.transcript_dropped.read() + self.hub.dropped();
         let help = "Lines missing in the transcript";
         total(encoder, "chatd_transcript_dropped_lines", help, lost)?;
