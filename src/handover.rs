@@ -31,7 +31,9 @@ use rustix::net::{
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{HANDOVER_DESCRIPTORS, HANDOVER_LEN_MAX, HANDOVER_PACKET_LEN};
+use crate::limits::{
+    HANDOVER_DESCRIPTORS, HANDOVER_LEN_MAX, HANDOVER_PACKET_LEN, HANDOVER_WORD_LEN,
+};
 
 /// What is handed over, and how. To be raised with every change that a program before it would
 /// misunderstand; different versions do not hand over to each other.
@@ -183,17 +185,20 @@ impl Channel {
     /// In words for the operator.
     pub fn ask<T: DeserializeOwned>(&self, ask: Ask) -> Result<(T, Vec<OwnedFd>), String> {
         let answer = self.say(ask).and_then(|()| self.receive());
-        match answer {
-            Ok((Answer::Given(answer), descriptors)) => Ok((answer, descriptors)),
-            Ok((Answer::Refused(reason), _)) => Err(reason),
-            Err(error) => Err(match error.kind() {
-                io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
-                    "the server has ended the conversation; its log says why".into()
-                }
-                io::ErrorKind::WouldBlock => "the server does not answer".into(),
-                _ => error.to_string(),
-            }),
-        }
+        let (answer, descriptors) = answer.map_err(|error| told(&error))?;
+        Ok((given(answer)?, descriptors))
+    }
+
+    /// Says that all is ready as process `pid`, and waits for the word to go. With no other calls
+    /// than a server makes anyway: it is confined by then.
+    ///
+    /// # Errors
+    /// In words for the operator.
+    pub fn wait_for_go(&self, pid: u32) -> Result<(), String> {
+        let answer = self
+            .say(Ask::Ready { pid })
+            .and_then(|()| heard(&self.0)?.ok_or_else(|| io::ErrorKind::UnexpectedEof.into()));
+        given(answer.map_err(|error| told(&error))?)
     }
 
     fn receive<T: DeserializeOwned>(&self) -> io::Result<(T, Vec<OwnedFd>)> {
@@ -204,6 +209,25 @@ impl Channel {
             }
         }
         Ok((decode(&message)?, descriptors))
+    }
+}
+
+fn given<T>(answer: Answer<T>) -> Result<T, String> {
+    match answer {
+        Answer::Given(answer) => Ok(answer),
+        Answer::Refused(reason) => Err(reason),
+    }
+}
+
+fn told(error: &io::Error) -> String {
+    match error.kind() {
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset => {
+            "the server has ended the conversation; its log says why".into()
+        }
+        io::ErrorKind::WouldBlock => "the server does not answer".into(),
+        _ => error.to_string(),
     }
 }
 
@@ -285,13 +309,16 @@ fn decode<T: DeserializeOwned>(message: &[u8]) -> io::Result<T> {
         .map_err(|error| io::Error::new(io::ErrorKind::InvalidData, error))
 }
 
-/// What the other end says; `None` when it says nothing more. Descriptors are not taken from it.
+/// What the other end says in a few words; `None` when it says nothing more. Descriptors are not
+/// taken from it.
 ///
 /// # Errors
 /// As recv(2), and when it is no word of this conversation.
-pub fn heard(socket: impl AsFd) -> io::Result<Option<Ask>> {
-    let mut packet = [0; 256];
-    let (_, len) = rustix::net::recv(socket, &mut packet[..], RecvFlags::empty())?;
+pub fn heard<T: DeserializeOwned>(socket: impl AsFd) -> io::Result<Option<T>> {
+    let mut packet = [0; HANDOVER_WORD_LEN];
+    let received =
+        rustix::io::retry_on_intr(|| rustix::net::recv(&socket, &mut packet, RecvFlags::empty()));
+    let (_, len) = received?;
     match packet[..len.min(packet.len())].split_first() {
         None => Ok(None),
         Some((_, message)) => decode(message).map(Some),
@@ -405,13 +432,13 @@ mod tests {
     fn what_is_no_word_is_refused() {
         let (channel, socket) = pair();
         assert_eq!(rustix::net::send(&channel.0, b"\0nonsense", SendFlags::empty()), Ok(9));
-        assert!(heard(&socket).is_err());
+        assert!(heard::<Ask>(&socket).is_err());
         assert_eq!(rustix::net::send(&channel.0, &[0; 1_000], SendFlags::empty()), Ok(1_000));
-        assert!(heard(&socket).is_err());
+        assert!(heard::<Ask>(&socket).is_err());
         channel.say(Ask::Ready { pid: u32::MAX }).expect("it is sent");
         assert_eq!(heard(&socket).expect("a word"), Some(Ask::Ready { pid: u32::MAX }));
         drop(channel);
-        assert_eq!(heard(&socket).expect("the end"), None);
+        assert_eq!(heard::<Ask>(&socket).expect("the end"), None);
     }
 
     #[test]

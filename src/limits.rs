@@ -58,6 +58,8 @@ pub const REPLACEMENT_PERIOD: Duration = Duration::from_secs(60);
 pub const HANDOVER_PACKET_LEN: usize = 64 << 10;
 /// Descriptors that go with one packet: the kernel's own bound (SCM_MAX_FD).
 pub const HANDOVER_DESCRIPTORS: usize = 253;
+/// Bytes of what a new process says: a word and a number, far below.
+pub const HANDOVER_WORD_LEN: usize = 256;
 /// Bytes of everything that is handed over. Histories are 200 MB of it at most, each client usually
 /// a few hundred bytes.
 pub const HANDOVER_LEN_MAX: usize = 1 << 30;

@@ -224,7 +224,7 @@ impl Connection {
     fn was_taken(&self) -> bool {
         let _ = shutdown(&self.0, Shutdown::Both);
         // Nothing is waited for: what was said is there.
-        while let Ok(Some(ask)) = handover::heard(&self.0) {
+        while let Ok(Some(ask)) = handover::heard::<Ask>(&self.0) {
             if ask == Ask::Taken {
                 return true;
             }
@@ -245,9 +245,9 @@ fn out_of_turn() -> io::Error {
 fn told(error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::TimedOut => "the new process took too long".into(),
-        io::ErrorKind::UnexpectedEof | io::ErrorKind::BrokenPipe => {
-            "the new process has ended".into()
-        }
+        io::ErrorKind::UnexpectedEof
+        | io::ErrorKind::BrokenPipe
+        | io::ErrorKind::ConnectionReset => "the new process has ended".into(),
         _ => error.to_string(),
     }
 }

@@ -127,7 +127,7 @@ impl Taken {
     /// process.
     pub(in crate::control) fn commit(self, pid: u32, clock: &Monotonic) -> Result<(), Failure> {
         let Self { taker: Taker { channel, report, .. }, clients, frozen } = self;
-        let ((), _) = channel.ask(Ask::Ready { pid }).map_err(failure)?;
+        channel.wait_for_go(pid).map_err(failure)?;
         channel.say(Ask::Taken).map_err(failure)?;
         let stall_ms = (clock.now() - frozen).as_millis();
         let done = char::from(DONE);
