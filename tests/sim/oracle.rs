@@ -113,6 +113,8 @@ impl Oracle {
                 let before = self.rooms.insert(*room, opened);
                 assert!(before.is_none_or(|before| before.members.is_empty()), "opened in use");
             }
+            // Somebody who had left when everything was handed over.
+            Action::Ignore { other, .. } if other.peer.0 > 64 => {}
             Action::Ignore { conn, other, on } => {
                 let ignorer = self.by_conn[conn];
                 let ignored = &mut self.people[ignorer].ignored;
@@ -303,11 +305,12 @@ impl Oracle {
         for person in &mut self.people {
             person.conn = person.conn.as_ref().map(rename);
             let ignored = std::mem::take(&mut person.ignored);
-            let here = ignored.iter().filter_map(|conn| names.get(conn).copied());
-            let is_here = person.conn.is_some_and(|conn| conn.peer.0 < 64);
-            self.past_ignored.push(if is_here { here.collect() } else { BTreeSet::new() });
+            self.past_ignored.push(ignored.iter().map(rename).collect());
         }
         for (id, mut room) in self.rooms.drain() {
+            if room.members.is_empty() && id != LOBBY {
+                continue;
+            }
             room.past.iter_mut().for_each(|(author, _)| *author = rename(author));
             room.before = Some(id);
             self.past_rooms.push(room);
@@ -322,7 +325,13 @@ impl Oracle {
         let numbers: HashMap<RoomId, RoomId> =
             self.rooms.iter().filter_map(|(id, room)| Some((room.before?, *id))).collect();
         for (person, ignored) in self.people.iter_mut().zip(self.past_ignored.drain(..)) {
-            assert_eq!(person.ignored, ignored, "whom {} ignores", person.name);
+            let is_here = |conn: &ConnId| conn.peer.0 < 64;
+            if person.conn.as_ref().is_some_and(is_here) {
+                let here: BTreeSet<_> =
+                    ignored.iter().filter(|conn| is_here(conn)).copied().collect();
+                assert_eq!(person.ignored, here, "whom {} ignores", person.name);
+            }
+            person.ignored = ignored;
             for visit in person.visits.iter_mut().filter(|visit| !visit.ended) {
                 visit.room = numbers[&visit.room];
             }
