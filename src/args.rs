@@ -51,16 +51,15 @@ pub struct Args {
 pub enum Command {
     /// Put this program in the place of a server that runs; nobody loses the connection
     ///
-    /// The server that runs is started anew with this program, the options it was started with, in
-    /// the directory it was started in. The new one opens and checks everything, and only then takes
-    /// over the listening sockets and all clients, with their nicknames, rooms and what they have
-    /// not read. They stand still for a moment. Whatever fails until then is told here and in the
-    /// server's log, and the server that runs goes on.
+    /// This program is started as that server was, with the same options in the same directory. It
+    /// opens and checks everything, and only then takes over the listening sockets and all clients,
+    /// with their nicknames, rooms and what they have not read. They stand still for a moment.
+    /// Whatever fails before is told here and in the log, and the server that runs goes on.
     ///
-    /// To be run by the user that started the server, on Linux 6.8 or later. A service manager has
-    /// to do it where it is to know the new process: systemctl reload chatd.
-    #[command(after_help = "Exit codes: 0 the new one serves, 71 the server cannot be reached or \
-        refuses; otherwise\nwhat the new one ended with. Then the old one goes on.")]
+    /// To be run by the user who started the server; it needs Linux 6.8. Where systemd is to know
+    /// the new process: systemctl reload chatd.
+    #[command(after_help = "Exit codes: 0 the new one serves, 71 the server that runs cannot be \
+        reached, or refuses;\notherwise what the new one ended with.")]
     Upgrade {
         /// The process that runs
         #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]

@@ -53,8 +53,8 @@ pub const REPLACEMENTS_MAX: usize = 5;
 /// See `REPLACEMENTS_MAX`.
 pub const REPLACEMENT_PERIOD: Duration = Duration::from_secs(60);
 
-/// Bytes of one packet between a server and the process that takes over: the kernel takes so many in
-/// one piece, and some of them wait in a socket's buffer of the default size.
+/// Bytes of one packet between a server and the process that takes over: the kernel takes so many
+/// in one piece, and some of these wait in a socket's buffer of the default size.
 pub const HANDOVER_PACKET_LEN: usize = 64 << 10;
 /// Descriptors that go with one packet: the kernel's own bound (SCM_MAX_FD).
 pub const HANDOVER_DESCRIPTORS: usize = 253;
@@ -79,6 +79,14 @@ pub const HANDOVER_TRANSCRIPT: Duration = Duration::from_millis(100);
 /// How long `chatd upgrade` waits for the outcome before it ends what it started: when the old
 /// process has long given it up.
 pub const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
+const _: () = assert!(
+    UPGRADE_PATIENCE.as_millis()
+        > HANDOVER_PREPARE.as_millis() + HANDOVER_READY.as_millis() + HANDOVER_ANSWER.as_millis()
+);
+/// How long what it started may take to end once it has told why it could not take over.
+pub const UPGRADE_GRACE: Duration = Duration::from_secs(5);
+/// How often it looks for that end.
+pub const UPGRADE_LOOK: Duration = Duration::from_millis(5);
 
 /// Bytes of transcript that may wait for the writer; as much may be on its way to the file.
 pub const TRANSCRIPT_LEN_MAX: usize = 1 << 20;

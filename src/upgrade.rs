@@ -14,13 +14,14 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::resource::{Resource, setrlimit};
 use nix::unistd::geteuid;
 
 use crate::failure::{Failure, Kind};
 use crate::handover::{self, Ask, Channel, DONE, Origin};
-use crate::limits::{HANDOVER_ANSWER, UPGRADE_PATIENCE};
+use crate::limits::{HANDOVER_ANSWER, UPGRADE_GRACE, UPGRADE_LOOK, UPGRADE_PATIENCE};
 
 /// What is there for a service manager is what the old process had, not what this one has.
 const SUPERVISION: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"];
@@ -76,7 +77,7 @@ fn ask(channel: &Channel, pid: u32) -> Result<Origin, Failure> {
 /// end is seen on the other side.
 fn start(origin: &Origin, channel: Channel) -> io::Result<Child> {
     channel.set_patience(HANDOVER_ANSWER)?;
-    // The clients need as many here. Where this is not permitted, the child sees whether it matters.
+    // The clients need as many here. Where that is not permitted, the child may have enough.
     let _ = setrlimit(Resource::RLIMIT_NOFILE, origin.descriptors, origin.descriptors);
     let mut command = Command::new(env::current_exe()?);
     let words = origin.arguments.iter().map(|word| OsStr::from_bytes(word));
@@ -91,31 +92,43 @@ fn start(origin: &Origin, channel: Channel) -> io::Result<Child> {
 
 /// Waits for what the child reports.
 fn outcome(mut child: Child, pid: u32) -> Result<String, Failure> {
-    let report = child.stdout.take().map(read).and_then(|report| {
-        let received = report.recv_timeout(UPGRADE_PATIENCE);
-        received.ok()
-    });
-    let failed = |status: ExitStatus, told: &str| {
-        let told =
-            if told.is_empty() { format!("the new process ended: {status}") } else { told.into() };
-        let code = status.code().or_else(|| status.signal().map(|signal| 128 + signal));
-        // It did not take over, so this is no success, whatever it says.
-        let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
-        let message = format_args!("{told}\nprocess {pid} goes on");
-        Failure::new(Kind::Successor(code.unwrap_or(Kind::Broken.number())), message)
-    };
-    let hangs = report.is_none();
-    let report = report.unwrap_or_default();
-    if let [DONE, told @ ..] = &report[..] {
+    let report = child.stdout.take().map(read);
+    let report = report.and_then(|report| report.recv_timeout(UPGRADE_PATIENCE).ok());
+    if let Some([DONE, told @ ..]) = report.as_deref() {
         let told = String::from_utf8_lossy(told);
         return Ok(format!("process {} serves in the place of {pid}: {told}", child.id()));
     }
-    if hangs {
-        let _ = child.kill();
+    let patience = if report.is_some() { UPGRADE_GRACE } else { Duration::ZERO };
+    let status = end(&mut child, patience).map_err(|error| Failure::new(Kind::System, error))?;
+    let report = report.unwrap_or_default();
+    let told = match (status, String::from_utf8_lossy(&report)) {
+        (None, _) => "the new process hung, and was killed".into(),
+        (Some(status), told) if told.is_empty() => {
+            format!("the new process ended without taking over: {status}")
+        }
+        (Some(_), told) => told.trim_end().to_owned(),
+    };
+    let code = status
+        .and_then(|status| status.code().or_else(|| status.signal().map(|signal| 128 + signal)));
+    // It did not take over: that is no success, whatever it ended with.
+    let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
+    let code = code.unwrap_or(Kind::Broken.number());
+    let told = format_args!("{told}\nprocess {pid} goes on");
+    Err(Failure::new(Kind::Successor(code), told))
+}
+
+/// Waits for the end of the child; `None` if it had to be killed.
+fn end(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> {
+    let deadline = Instant::now() + patience;
+    while Instant::now() < deadline {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        thread::sleep(UPGRADE_LOOK);
     }
-    let status = child.wait().map_err(|error| Failure::new(Kind::System, error))?;
-    let told = String::from_utf8_lossy(&report);
-    Err(failed(status, if hangs { "the new process hung, and was ended" } else { told.trim_end() }))
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
 }
 
 /// All that comes, from a thread, so that it need not be waited for.

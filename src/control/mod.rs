@@ -18,25 +18,23 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tracing::{error, info, warn};
+use tracing::{error, info};
 
 use crate::chat::{self, Action, Event, PeerId, PeerSet};
 use crate::config::{Config, Confinement};
 use crate::engine::{self, Adopted, Door, Parts, Setup};
 use crate::failure::{Failure, Kind};
 use crate::hub::{Batch, Bells, Hub, Outbox};
-use crate::limits::{
-    ACCEPT_LANES, REFUSAL_SLOTS, REPLACEMENT_PERIOD, REPLACEMENTS_MAX, SLOTS_MAX, STOP_GRACE,
-};
-use crate::listener::{self, Bound, Inherited};
+use crate::limits::{REPLACEMENT_PERIOD, REPLACEMENTS_MAX, STOP_GRACE};
+use crate::listener::{self, Bound};
 use crate::log::DroppedLines;
 use crate::time::{Clock, Monotonic};
-use crate::uring;
 
 mod admin;
 mod confine;
 mod handover;
 mod metrics;
+mod opened;
 mod signal;
 mod supervisor;
 #[cfg(test)]
@@ -45,7 +43,6 @@ mod transcript;
 mod workers;
 
 use admin::Admin;
-use confine::Confined;
 use handover::{Gate, Giver, Successor, Taken};
 use metrics::Sources;
 use signal::Signals;
@@ -54,6 +51,7 @@ use transcript::Transcript;
 use workers::{Doorbells, Ended, Run};
 
 pub use handover::{Report, Taker};
+pub use opened::Opened;
 
 /// Where the process stands. It goes forward only, but for an upgrade that fails, and may skip
 /// `Serving`.
@@ -136,107 +134,6 @@ async fn serve(
 
 fn system(what: &str, error: &io::Error) -> Failure {
     Failure::new(Kind::System, format_args!("{what}: {error}"))
-}
-
-/// What the operating system has to give before anything starts, and that the rest was given up.
-pub struct Opened {
-    by_worker: Vec<Vec<Bound>>,
-    /// The admin endpoint's listener, and the place as the operator wrote it.
-    admin: Option<(net::SocketAddr, net::TcpListener)>,
-    transcript: Option<std::fs::File>,
-    /// The limit of open files.
-    descriptors: u64,
-    gate: Gate,
-    /// Clients each worker may hold.
-    worker_clients: u32,
-    /// Clients in all.
-    clients: u32,
-    /// As many as the operator asked for.
-    clients_asked: Option<u64>,
-    supervisor: Supervisor,
-    confined: Confined,
-}
-
-impl Opened {
-    /// Opens everything, and gives up what is not needed afterwards. No thread may have been
-    /// started before: it would keep what this one gives up. What a `taker` has is not opened anew.
-    ///
-    /// # Errors
-    /// What is not to be had.
-    pub fn new(config: &Config, taker: Option<&mut Taker>) -> Result<Self, Failure> {
-        let mut nothing = Inherited::default();
-        let inherited = taker.map_or(&mut nothing, Taker::inherited);
-        let descriptors = uring::raise_descriptor_limit()
-            .map_err(|error| system("the limit of open files", &error))?;
-        let (worker_clients, clients) =
-            client_bounds(descriptors, config.listen.len(), config.workers, config.clients_max);
-        if worker_clients == 0 {
-            let message =
-                format!("the limit of open files, {descriptors}, leaves no client a place");
-            return Err(Failure::new(Kind::System, message));
-        }
-        let by_worker = listener::bind(&config.listen, config.workers, config.slow, inherited)?;
-        let admin = |addr| Ok((addr, listener::bind_admin(addr, inherited)?));
-        let admin = config.admin.map(admin).transpose()?;
-        let transcript = config.transcript.as_ref().map(transcript::open).transpose()?;
-        Ok(Self {
-            by_worker,
-            admin,
-            transcript,
-            descriptors,
-            gate: Gate::open(descriptors),
-            worker_clients,
-            clients,
-            clients_asked: config.clients_max,
-            supervisor: Supervisor::from_environment()?,
-            confined: Confined::new(config, || {
-                uring::check().map_err(|error| Failure::new(Kind::Unavailable, error))
-            })?,
-        })
-    }
-
-    /// Tells what was bound and what the workers will take, before the first client is let in.
-    fn tell(&self, config: &engine::Config, confinement: Confinement) {
-        for bound in self.by_worker.first().into_iter().flatten() {
-            info!(dialect = %bound.listener.dialect, addr = %bound.addr, "listening");
-        }
-        if let Some(Ok(addr)) = self.admin.as_ref().map(|(_, listener)| listener.local_addr()) {
-            info!(%addr, "listening admin");
-        }
-        if let Some(cause) = self.gate.obstacle() {
-            warn!(cause, "this server cannot be upgraded while it runs");
-        }
-        let mut bytes_all = 0;
-        for pool in engine::memory_budget(config) {
-            let (count, bytes) = (pool.count, pool.len);
-            info!(pool = pool.name, count, bytes, "memory of each worker");
-            bytes_all += bytes;
-        }
-        if let Some(asked) = self.clients_asked.filter(|asked| *asked > u64::from(self.clients)) {
-            warn!(asked, clients = self.clients, "the limit of open files allows fewer clients");
-        }
-        self.confined.tell(&confinement);
-        let workers = self.by_worker.len();
-        let bytes = bytes_all * workers as u64;
-        info!(workers, bytes, clients = self.clients, "memory of all workers");
-    }
-}
-
-/// How many clients a worker's ring has slots for, and how many there may be in all. The kernel
-/// spreads connections by chance, so that one worker may get them all. A ring's table may be as
-/// large as the limit of open files (io_sqe_files_register); what it holds does not count towards
-/// that.
-fn client_bounds(
-    descriptors: u64,
-    listeners: usize,
-    workers: usize,
-    asked: Option<u64>,
-) -> (u32, u32) {
-    let slots = u32::try_from(descriptors).unwrap_or(u32::MAX).min(SLOTS_MAX);
-    let table = slots.saturating_sub(REFUSAL_SLOTS + count(listeners) * ACCEPT_LANES);
-    let all = table.saturating_mul(count(workers));
-    let clients = asked.and_then(|asked| u32::try_from(asked).ok()).unwrap_or(u32::MAX).min(all);
-    (table.min(clients), clients)
 }
 
 /// The present instant, which the server's time begins with.

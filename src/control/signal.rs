@@ -8,8 +8,8 @@ use tracing::info;
 
 /// SIGINT and SIGTERM, kept from the moment this is made: none is lost before it is asked for.
 /// SIGHUP, which a terminal sends when it closes, SIGUSR1 and SIGUSR2 are taken over too: nothing
-/// is there to be loaded or opened anew, and their default is to kill. SIGUSR2 is what other servers
-/// are upgraded with; this one may not start a program, so it says who does.
+/// is there to be loaded or opened anew, and their default is to kill. Other servers are upgraded
+/// with SIGUSR2; this one may not start a program, and says who does.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: unix::Signal,

@@ -198,19 +198,3 @@ fn a_worker_that_panics_is_replaced_and_its_clients_are_counted_out() {
     wait_until(settled);
     assert_eq!(metric(admin, "chatd_worker_failures_total"), 1);
 }
-
-#[test]
-fn tables_are_bounded_by_descriptors_and_by_choice() {
-    let table = 1_000 - REFUSAL_SLOTS - ACCEPT_LANES;
-    for (descriptors, workers, asked, expected) in [
-        (1_000, 2, None, (table, 2 * table)),
-        (1_000, 2, Some(10), (10, 10)),
-        (1_000, 2, Some(u64::from(table) + 1), (table, table + 1)),
-        (1_000, 2, Some(u64::MAX), (table, 2 * table)),
-        (10, 2, None, (0, 0)),
-    ] {
-        assert_eq!(client_bounds(descriptors, 1, workers, asked), expected);
-    }
-    let (clients, _) = client_bounds(u64::MAX, 2, 1, None);
-    assert_eq!(clients + REFUSAL_SLOTS + 2 * ACCEPT_LANES, SLOTS_MAX);
-}

@@ -131,7 +131,7 @@ impl Taken {
         channel.say(Ask::Taken).map_err(failure)?;
         let stall_ms = (clock.now() - frozen).as_millis();
         let done = char::from(DONE);
-        report.tell(format_args!("{done}{clients} clients, who stood still for {stall_ms} ms"));
+        report.tell(format_args!("{done}clients: {clients}, stood still for {stall_ms} ms"));
         info!(clients, stall_ms, "taken over");
         Ok(())
     }
