@@ -358,12 +358,16 @@ pub(super) mod tests {
         let sources = sources(vec![Arc::new(stats), Arc::new(other())]);
         sources.control.transcript_dropped.set(3);
         sources.control.worker_failures.set(1);
+        sources.control.upgrades.set(1);
+        sources.control.upgrades_failed.set(2);
         expected.extend([
             "chatd_rooms 1".to_owned(),
             "chatd_lines_per_send 0.9981949458483754".to_owned(),
             "chatd_clients 0".to_owned(),
             "chatd_workers 2".to_owned(),
             "chatd_worker_failures_total 1".to_owned(),
+            "chatd_upgrades_total 1".to_owned(),
+            "chatd_upgrades_failed_total 2".to_owned(),
             "chatd_transcript_dropped_lines_total 3".to_owned(),
             "chatd_log_dropped_lines_total 0".to_owned(),
             format!("chatd_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),
