@@ -82,6 +82,8 @@ pub struct Batch {
     text: String,
     /// The peer is short of memory for what it is told.
     pub short: bool,
+    /// What the wall clock says, in seconds since 1970. Each exchange needs it anew.
+    pub wall: u64,
 }
 
 /// Actions on their way to a peer.
@@ -196,6 +198,7 @@ impl Shared {
         outbox: &mut Outbox,
     ) -> Exchanged {
         debug_assert!(outbox.is_empty(), "an outbox is applied before the next exchange");
+        self.chat.set_wall(batch.wall);
         if self.chat.deadline() <= now {
             self.chat.handle(now, Event::Tick, &mut self.outboxes);
         }
@@ -344,4 +347,48 @@ fn append(text: &mut String, part: &str) -> Span {
     let len = u32::try_from(part.len()).expect("a bounded text");
     text.push_str(part);
     Span { start, len }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Start;
+
+    #[test]
+    fn a_restored_hub_tells_the_peers_what_they_need_and_nothing_else() {
+        let config = || chat::Config {
+            peer_count: 2,
+            observers: PeerSet::one(PeerId(1)),
+            history_lines: 1,
+            ..chat::Config::default()
+        };
+        let hub = Hub::new(config(), RandomState::new());
+        let (mut batch, mut outbox) =
+            (Batch { short: true, ..Batch::default() }, Outbox::default());
+        let conn = |index| ConnId { peer: PeerId(0), index, generation: 0 };
+        for index in 0..2 {
+            let addr = ([127, 0, 0, 1], 1).into();
+            batch.push(Event::Connected { conn: conn(index), addr, start: Start::Lobby });
+            batch.push(Event::Line { conn: conn(index), text: "hello" });
+        }
+        let exchanged = hub.exchange(PeerId(0), Time(0), &mut batch, &mut outbox);
+        assert!(exchanged.hold && exchanged.wake == PeerSet::one(PeerId(1)));
+        assert!(!outbox.is_empty());
+
+        let saved = hub.save();
+        let now_of = |old: ConnId| (old == conn(1)).then(|| conn(7));
+        let wake = hub.restore(config(), RandomState::new(), saved, now_of);
+        assert_eq!(wake, PeerSet::first(2));
+        assert_eq!(hub.inspect(Chat::client_count), 1);
+        let room = chat::RoomId(0);
+        let expected =
+            [Action::Enter { conn: conn(7), room }, Action::Opened { room, name: "lobby" }];
+        for (peer, action) in [PeerId(0), PeerId(1)].into_iter().zip(expected) {
+            outbox.clear();
+            batch.short = false;
+            let exchanged = hub.exchange(peer, Time(0), &mut batch, &mut outbox);
+            assert!(!exchanged.hold && exchanged.wake.is_empty());
+            assert_eq!(outbox.iter().collect::<Vec<_>>(), [action]);
+        }
+    }
 }

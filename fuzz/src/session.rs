@@ -1,5 +1,5 @@
 //! A whole session of four clients, from their bytes to what each reads, against a plain model: in
-//! which rooms each is, and who has to read what was said.
+//! which rooms each is, whom it ignores, and who has to read what was said.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::RandomState;
@@ -19,7 +19,9 @@ const PEERS: [PeerId; 2] = [PeerId(0), PeerId(1)];
 struct Delivery {
     rooms: BTreeMap<RoomId, String>,
     members: BTreeMap<RoomId, BTreeSet<usize>>,
-    /// What each client read of rooms since it was last looked at, whomever it ignores.
+    /// Who ignores whom.
+    ignored: BTreeSet<(usize, usize)>,
+    /// What each client read of rooms since it was last looked at.
     read: [Vec<u8>; 4],
     names: [String; 4],
     gone: [bool; 4],
@@ -44,10 +46,18 @@ impl Sink for Delivery {
                 let author = author.map(place);
                 for member in &self.members[&room] {
                     let is_own = author == Some(*member) && !hears;
-                    if !is_own && is_said(&message) {
+                    let ignores =
+                        author.is_some_and(|author| self.ignored.contains(&(*member, author)));
+                    if !is_own && !ignores && is_said(&message) {
                         DIALECTS[*member].render(&message, &mut self.read[*member]);
                     }
                 }
+            }
+            Action::Ignore { conn, other, on } => {
+                let pair = (place(conn), place(other));
+                let is_new =
+                    if on { self.ignored.insert(pair) } else { self.ignored.remove(&pair) };
+                assert!(is_new, "ignored twice, or never");
             }
             Action::Tell { conn, message: Message::YouAre { name } } => {
                 name.clone_into(&mut self.names[place(conn)]);
@@ -64,6 +74,21 @@ impl Delivery {
         let rooms = self.members.iter().filter(|(_, members)| members.contains(&client));
         rooms.map(|(room, _)| self.rooms[room].clone()).collect()
     }
+
+    /// Who goes by that name.
+    fn named(&self, name: &str) -> Option<usize> {
+        let is_it =
+            |client: &usize| !self.gone[*client] && fold(&self.names[*client]) == fold(name);
+        (0..DIALECTS.len()).find(is_it)
+    }
+}
+
+/// What has to be so.
+#[derive(Default)]
+struct Model {
+    /// Where each client is.
+    rooms: [BTreeSet<String>; 4],
+    ignored: [BTreeSet<usize>; 4],
 }
 
 fn is_said(message: &Message<&str>) -> bool {
@@ -86,14 +111,14 @@ pub(crate) fn run(data: &[u8]) {
     let mut delivery = Delivery::default();
     chat.open(&mut delivery);
     let conns = [0, 1, 2, 3].map(|index| ConnId { peer: PEERS[0], index, generation: 0 });
-    let mut model: [BTreeSet<String>; 4] = Default::default();
+    let mut model = Model::default();
     for (client, (conn, dialect)) in conns.into_iter().zip(DIALECTS).enumerate() {
         let addr = std::net::SocketAddr::from(([127, 0, 0, 1], PORTS[client]));
         delivery.names[client] = addr.to_string();
         let event = Event::Connected { conn, addr, start: dialect.start() };
         chat.handle(Time::default(), event, &mut delivery);
         if dialect == Dialect::Telnet {
-            model[client].insert("lobby".to_owned());
+            model.rooms[client].insert("lobby".to_owned());
         }
     }
     let mut decoders = DIALECTS.map(Dialect::decoder);
@@ -113,14 +138,15 @@ pub(crate) fn run(data: &[u8]) {
                 return ControlFlow::Continue(());
             }
             let before = delivery.names[client].clone();
+            model.ignore(client, &input, |name| delivery.named(name));
             chat.handle(Time::default(), event, &mut delivery);
             // Whose id was taken is closed; whose was not has it now.
             let has_id = matches!(input, Input::Id(_)) && !delivery.gone[client];
-            let said = expect(&mut model, client, &before, &input, has_id);
+            let said = model.expect(client, &before, &input, has_id);
             if delivery.gone[client] {
-                model[client].clear();
+                model.rooms[client].clear();
             }
-            for (other, rooms) in model.iter().enumerate() {
+            for (other, rooms) in model.rooms.iter().enumerate() {
                 assert_eq!(delivery.rooms_of(other), *rooms, "{other} after {input:?}");
                 let read = std::mem::take(&mut delivery.read[other]);
                 let read = String::from_utf8(read).expect("messages are text");
@@ -132,72 +158,107 @@ pub(crate) fn run(data: &[u8]) {
     }
 }
 
-/// What the input does to the model; who reads what for it.
-fn expect(
-    model: &mut [BTreeSet<String>; 4],
-    client: usize,
-    name: &str,
-    input: &Input<'_>,
-    has_id: bool,
-) -> BTreeMap<usize, String> {
-    match *input {
-        Input::Line(line) => match line.strip_prefix('/').filter(|rest| !rest.starts_with('/')) {
-            None if line.is_empty() => BTreeMap::new(),
-            None => {
+impl Model {
+    /// Whom the client ignores after the input.
+    fn ignore(&mut self, client: usize, input: &Input<'_>, named: impl Fn(&str) -> Option<usize>) {
+        let Some((word, rest)) = command(input) else { return };
+        match (&*word, named(rest).filter(|other| *other != client)) {
+            ("ignore", Some(other)) => {
+                self.ignored[client].insert(other);
+            }
+            ("unignore", Some(other)) => {
+                self.ignored[client].remove(&other);
+            }
+            _ => {}
+        }
+    }
+
+    /// What the input does to the model; who reads what for it.
+    fn expect(
+        &mut self,
+        client: usize,
+        name: &str,
+        input: &Input<'_>,
+        has_id: bool,
+    ) -> BTreeMap<usize, String> {
+        let here = self.rooms[client].first().cloned();
+        let nothing = BTreeMap::new();
+        if let Some((word, rest)) = command(input) {
+            let to = match &*word {
+                "leave" | "back" | "lobby" if rest.is_empty() => "lobby".to_owned(),
+                "join" if is_name(rest) || self.is_room(&fold(rest)) => fold(rest),
+                "me" if !rest.is_empty() => {
+                    return self.readers(client, true, here, |dialect| acted(dialect, name, rest));
+                }
+                _ => return nothing,
+            };
+            self.rooms[client] = BTreeSet::from([to]);
+            return nothing;
+        }
+        match *input {
+            Input::Line("") => nothing,
+            Input::Line(line) => {
                 let text = line.strip_prefix('/').unwrap_or(line);
-                let room = model[client].first().cloned();
-                readers(model, client, room, |dialect| one_line(dialect, name, text))
+                self.readers(client, true, here, |dialect| one_line(dialect, name, text))
             }
-            Some(words) => {
-                let (word, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
-                let (word, rest) = (word.to_ascii_lowercase(), rest.trim());
-                let to = match &*word {
-                    "leave" | "back" | "lobby" if rest.is_empty() => "lobby",
-                    "join" if is_name(rest) => rest,
-                    "me" if !rest.is_empty() => {
-                        let room = model[client].first().cloned();
-                        return readers(model, client, room, |dialect| acted(dialect, name, rest));
-                    }
-                    _ => return BTreeMap::new(),
-                };
-                model[client] = BTreeSet::from([to.to_ascii_lowercase()]);
-                BTreeMap::new()
+            Input::Frame { room, text } if self.rooms[client].contains(room) => {
+                let room = Some(room.to_owned());
+                self.readers(client, true, room, |dialect| framed(dialect, name, text))
             }
-        },
-        Input::Frame { room, text } if model[client].contains(room) => {
-            readers(model, client, Some(room.to_owned()), |dialect| framed(dialect, name, text))
-        }
-        Input::Frame { room, .. } => {
-            if model[client].len() < ROOMS_PER_CLIENT_MAX {
-                model[client].insert(room.to_owned());
+            Input::Frame { room, .. } => {
+                if self.rooms[client].len() < ROOMS_PER_CLIENT_MAX {
+                    self.rooms[client].insert(room.to_owned());
+                }
+                nothing
             }
-            BTreeMap::new()
-        }
-        Input::Id(_) => {
-            if has_id {
-                model[client].insert("lobby".to_owned());
+            Input::Id(_) => {
+                if has_id {
+                    self.rooms[client].insert("lobby".to_owned());
+                }
+                nothing
             }
-            BTreeMap::new()
+            // Who writes to all reads it too.
+            Input::To { name: to, text } if to.eq_ignore_ascii_case("all") => {
+                let room = Some("lobby".to_owned());
+                self.readers(client, false, room, |dialect| one_line(dialect, name, text))
+            }
+            _ => nothing,
         }
-        // Who writes to all reads it too.
-        Input::To { name: to, text } if to.eq_ignore_ascii_case("all") => {
-            readers(model, usize::MAX, Some("lobby".to_owned()), |dialect| {
-                one_line(dialect, name, text)
-            })
-        }
-        _ => BTreeMap::new(),
+    }
+
+    fn is_room(&self, room: &str) -> bool {
+        self.rooms.iter().any(|rooms| rooms.contains(room))
+    }
+
+    /// Who reads what the author says in the room: all who are there and do not ignore them.
+    fn readers(
+        &self,
+        author: usize,
+        but_author: bool,
+        room: Option<String>,
+        words: impl Fn(Dialect) -> String,
+    ) -> BTreeMap<usize, String> {
+        let is_there = |client: &usize| {
+            room.as_ref().is_some_and(|room| self.rooms[*client].contains(room))
+                && !self.ignored[*client].contains(&author)
+                && !(but_author && *client == author)
+        };
+        let readers = (0..DIALECTS.len()).filter(is_there);
+        readers.map(|client| (client, words(DIALECTS[client]))).collect()
     }
 }
 
-fn readers(
-    model: &[BTreeSet<String>; 4],
-    author: usize,
-    room: Option<String>,
-    words: impl Fn(Dialect) -> String,
-) -> BTreeMap<usize, String> {
-    let is_there = |client: &usize| room.as_ref().is_some_and(|room| model[*client].contains(room));
-    let others = (0..DIALECTS.len()).filter(|client| *client != author && is_there(client));
-    others.map(|client| (client, words(DIALECTS[client]))).collect()
+/// The word of a command, and its arguments.
+fn command<'a>(input: &Input<'a>) -> Option<(String, &'a str)> {
+    let Input::Line(line) = *input else { return None };
+    let words = line.strip_prefix('/').filter(|rest| !rest.starts_with('/'))?;
+    let (word, rest) = words.split_once(char::is_whitespace).unwrap_or((words, ""));
+    Some((word.to_ascii_lowercase(), rest.trim()))
+}
+
+/// As names are compared.
+fn fold(name: &str) -> String {
+    name.chars().flat_map(char::to_lowercase).collect()
 }
 
 fn one_line(dialect: Dialect, author: &str, text: &str) -> String {

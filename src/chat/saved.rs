@@ -7,7 +7,7 @@
 //! version or torn: what does not fit is left out, and nothing of it panics. The texts went through
 //! the gate before they came into the core.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::hash::BuildHasher;
 use std::net::SocketAddr;
 
@@ -77,7 +77,8 @@ struct Line {
     author: String,
     /// They may have left since.
     conn: ConnId,
-    at: Time,
+    /// Since midnight, UTC.
+    minute: u16,
     what: What,
     text: String,
 }
@@ -137,7 +138,7 @@ fn save_room(number: RoomId, room: &super::room::Room) -> Room {
     let lines = room.history.lines().map(|line| Line {
         author: line.author.as_str().to_owned(),
         conn: line.conn,
-        at: line.at,
+        minute: line.minute,
         what: line.what,
         text: line.text.clone(),
     });
@@ -178,9 +179,10 @@ impl<S: BuildHasher + Clone> Chat<S> {
                 people.push((id, person));
             }
         }
-        let rooms = chat.restore_rooms(saved.rooms, &people, &mut names);
+        let rooms = chat.restore_rooms(saved.rooms, &mut names);
         chat.seat(&people, &rooms);
         chat.restore_presence(&rooms);
+        chat.close_empty_rooms();
         for (id, person) in people.iter_mut() {
             chat.restore_aside(*id, person, &names);
         }
@@ -206,19 +208,15 @@ impl<S: BuildHasher> Chat<S> {
         Some(id)
     }
 
-    /// Returns what the rooms are called now, and what they are owed.
+    /// Returns what the rooms are called now, and what they are owed. Nobody is in them yet.
     fn restore_rooms<F: Fn(ConnId) -> Option<ConnId>>(
         &mut self,
         rooms: Vec<Room>,
-        people: &[(SessionId, Person)],
         names: &mut Names<F>,
     ) -> BTreeMap<RoomId, (RoomId, Option<Presence>)> {
-        let seats = people.iter().flat_map(|(_, person)| &person.seats);
-        let needed: BTreeSet<_> = seats.map(|seat| seat.room).collect();
         let mut restored = BTreeMap::new();
         for room in rooms {
-            let new = Name::new(&room.name)
-                .filter(|name| is_name(name.as_str()) && needed.contains(&room.number));
+            let new = Name::new(&room.name).filter(|name| is_name(name.as_str()));
             let id = match (self.rooms.named(&room.name), new) {
                 (Some(id), _) => id,
                 (None, Some(name)) if !self.rooms.is_full() => self.rooms.insert(name),
@@ -227,11 +225,11 @@ impl<S: BuildHasher> Chat<S> {
             if room.topic.len() <= REMARK_LEN_MAX {
                 self.rooms[id].set_topic(&room.topic);
             }
-            for Line { author, conn, at, what, text } in room.history {
+            for Line { author, conn, minute, what, text } in room.history {
                 let author = ShownName::new(&author).filter(|_| text.len() <= FRAME_LEN_MAX);
                 if let Some(author) = author {
                     let conn = names.of_author(conn);
-                    self.rooms.remember(at, id, conn, author, (what, &text));
+                    self.rooms.remember(minute, id, conn, author, (what, &text));
                 }
             }
             restored.insert(room.number, (id, room.presence));
@@ -266,12 +264,19 @@ impl<S: BuildHasher> Chat<S> {
     /// What is owed to a room is told when it was to be; not where nobody is left.
     fn restore_presence(&mut self, rooms: &BTreeMap<RoomId, (RoomId, Option<Presence>)>) {
         let owed = rooms.values().filter_map(|(room, presence)| Some((*room, (*presence)?)));
-        let mut owed: Vec<_> = owed.collect();
+        let mut owed: Vec<_> = owed.filter(|(_, owed)| owed.due() < Time::NEVER).collect();
         owed.sort_by_key(|(_, presence)| presence.due());
         for (room, presence) in owed {
             if self.rooms[room].member_count() > 0 {
                 self.rooms.owe(room, presence);
             }
+        }
+    }
+
+    fn close_empty_rooms(&mut self) {
+        let rooms: Vec<_> = self.rooms.iter().map(|(id, _)| id).collect();
+        for id in rooms {
+            self.rooms.tidy(id);
         }
     }
 

@@ -244,7 +244,6 @@ pub(super) mod tests {
             motd: false,
             nicknames: chat::Nicknames::Ascii,
             history_lines: 3,
-            start: 0,
         };
         Sources {
             workers,
@@ -362,7 +361,7 @@ pub(super) mod tests {
         sources.control.upgrades_failed.set(2);
         expected.extend([
             "chatd_rooms 1".to_owned(),
-            "chatd_lines_per_send 0.9981949458483754".to_owned(),
+            "chatd_lines_per_send 0.9981981981981982".to_owned(),
             "chatd_clients 0".to_owned(),
             "chatd_workers 2".to_owned(),
             "chatd_worker_failures_total 1".to_owned(),

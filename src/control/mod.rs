@@ -14,7 +14,7 @@ use std::process;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
@@ -105,12 +105,11 @@ async fn serve(
     run: Run,
 ) -> Result<(), Failure> {
     let mut control = Control::new(config, &mut opened, log)?;
-    let mut workers = engine::Config {
+    let workers = engine::Config {
         clients_max: opened.worker_clients,
         listener_count: count(config.listen.len()),
         pace: config.pace,
         drain: config.drain,
-        start: control.core.start,
         bounds: config.bounds,
     };
     opened.tell(&workers, config.confinement);
@@ -124,7 +123,6 @@ async fn serve(
             by_worker.iter().map(|_| Vec::new()).collect()
         }
     };
-    workers.start = control.core.start;
     let posts = Rc::new(by_worker);
     let door = Arc::new(Door::new(clients, config.trusted.clone(), config.bounds));
     let crew = Crew { run, config: workers, door, posts };
@@ -134,11 +132,6 @@ async fn serve(
 
 fn system(what: &str, error: &io::Error) -> Failure {
     Failure::new(Kind::System, format_args!("{what}: {error}"))
-}
-
-/// The present instant, which the server's time begins with.
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
 }
 
 fn count(few: usize) -> u32 {
@@ -171,6 +164,7 @@ impl Peer {
     fn exchange(&mut self, mut transcript: Option<&mut Transcript>) {
         let Self { id, hub, bells, clock, batch, outbox } = self;
         loop {
+            batch.wall = clock.wall();
             let exchanged = hub.exchange(*id, clock.now(), batch, outbox);
             bells.ring_all(exchanged.wake);
             let mut freezes = false;
@@ -201,7 +195,6 @@ fn core(config: &Config, opened: &Opened) -> chat::Config {
         motd: !config.motd.is_empty(),
         nicknames: config.nicknames,
         history_lines: config.history_lines,
-        start: unix_seconds(),
     }
 }
 

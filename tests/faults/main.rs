@@ -19,6 +19,8 @@ mod witnesses;
 mod addresses;
 /// What happens to a process: signals, its log, its transcript, its end.
 mod process;
+/// Those who read too slowly.
+mod slow;
 /// Many at once, or one who does everything at once.
 mod storms;
 

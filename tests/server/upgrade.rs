@@ -162,7 +162,7 @@ fn unread_bytes_come_once_and_in_order() {
     const COUNT: usize = 700;
     let mut server = Server::start("--workers 2 --admin 127.0.0.1:0 --behind-bytes 131072");
     let [mut author] = server.lobby(["author"]);
-    let mut late = server.connect_with_buffer(16 << 10);
+    let mut late = server.connect_holding(16 << 10);
     author.expect_line(format!("Client joined {}", late.name));
     let text = |number: usize| format!("{number:0>150}");
     for number in 0..COUNT {

@@ -93,7 +93,7 @@ struct Witnesses {
 impl Witnesses {
     fn of(server: &Server) -> Self {
         let [mut plato, mut zeno] = server.lobby(["plato", "zeno"]);
-        let late = server.connect_with_buffer(16 << 10);
+        let late = server.connect_holding(16 << 10);
         for client in [&mut plato, &mut zeno] {
             client.expect_line(format!("Client joined {}", late.name));
         }

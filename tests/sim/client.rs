@@ -15,8 +15,6 @@ use crate::rng::Rng;
 const NICKS: [&str; 7] = ["plato", "zeno", "hypatia", "diotima", "a-b_c", "all", "x"];
 /// How many kinds of lines there are to draw from.
 pub(crate) const WORDS: usize = 67;
-/// How many there were while all clients spoke telnet.
-pub(crate) const TELNET_WORDS: usize = 54;
 /// How many there were at first: seeds kept from then replay with as many.
 pub(crate) const FIRST_WORDS: usize = 40;
 const ROOMS: [&str; 4] = ["lobby", "stoa", "agora", "garden"];

@@ -18,16 +18,24 @@ mod program;
 mod rich;
 mod ring;
 mod rng;
+mod sights;
 mod words;
 mod world;
 
 use client::{FIRST_WORDS, WORDS};
-use ring::Sabotage;
+use ring::{Sabotage, errnos};
+use sights::{Op, Sight, Sights};
 
 /// Seeds of a campaign, unless the environment says otherwise.
-const SEEDS: u64 = 1_200;
+const SEEDS: u64 = 1_000;
 /// Parts of a campaign, which the test harness runs side by side.
 const SHARDS: u64 = 4;
+/// Failures that end a part: the first few tell what is wrong.
+const FAILURES_MAX: usize = 5;
+/// Seeds from one word about how far a campaign has come to the next.
+const PROGRESS: u64 = 4_000;
+/// Seeds within which every fault must happen.
+const SIGHTED_SEEDS: u64 = 1_000;
 /// Seeds within which a sabotage must be noticed.
 const SABOTAGED_SEEDS: u64 = 40;
 
@@ -54,12 +62,12 @@ fn environment(name: &str) -> Option<u64> {
 }
 
 /// Runs a seed; panics with the command that replays it.
-fn run(seed: u64) -> u64 {
+fn run(seed: u64) -> (u64, Sights) {
     run_with(seed, WORDS)
 }
 
 /// The same, with lines of so many kinds.
-fn run_with(seed: u64, words: usize) -> u64 {
+fn run_with(seed: u64, words: usize) -> (u64, Sights) {
     let verbose = environment("SIM_TRACE").is_some();
     let result = catch_unwind(AssertUnwindSafe(|| world::run(seed, words, None, verbose)));
     result.unwrap_or_else(|_| {
@@ -73,9 +81,17 @@ fn run_with(seed: u64, words: usize) -> u64 {
 fn campaign(shard: u64) {
     let start = environment("SIM_START").unwrap_or(0);
     let count = environment("SIM_SEEDS").unwrap_or(SEEDS);
+    let mut failed = Vec::new();
     for seed in (start..start + count).filter(|seed| seed % SHARDS == shard) {
-        run(seed);
+        if catch_unwind(|| run(seed)).is_err() {
+            failed.push(seed);
+        }
+        assert!(failed.len() < FAILURES_MAX, "seeds that failed: {failed:?}");
+        if (seed - shard).is_multiple_of(PROGRESS) {
+            println!("campaign_{shard}: held up to seed {seed}, but {failed:?}");
+        }
     }
+    assert!(failed.is_empty(), "seeds that failed: {failed:?}");
 }
 
 #[test]
@@ -115,9 +131,40 @@ fn regressions() {
 
 #[test]
 fn a_seed_is_a_whole_run() {
-    let hashes: Vec<u64> = (0..10).map(run).collect();
-    assert_eq!(hashes, (0..10).map(run).collect::<Vec<u64>>());
+    let all = || (0..10).map(|seed| run(seed).0).collect::<Vec<u64>>();
+    let hashes = all();
+    assert_eq!(hashes, all());
     assert_ne!(hashes[0], hashes[1]);
+}
+
+#[test]
+fn the_faults_happen() {
+    use Op::{Accept, Close, Poll, Recv, Send};
+    let mut missing: Sights =
+        errnos::ALL.table().map(|(op, errno)| Sight::Failed(op, errno)).collect();
+    missing.extend([Accept, Recv, Poll].map(Sight::Cancelled));
+    for cancel_first in [true, false] {
+        let too_late = |op| Sight::CancelledTooLate { op, cancel_first };
+        missing.extend([Accept, Recv, Poll].map(too_late));
+    }
+    missing.extend([Recv, Send, Poll, Close].map(Sight::Stale));
+    missing.extend([
+        Sight::CancelMissed,
+        Sight::StaleBytes,
+        Sight::Overflow,
+        Sight::NoBuffer,
+        Sight::Partly,
+        Sight::Failed(Recv, libc::ENOBUFS),
+        Sight::Failed(Send, libc::EAGAIN),
+    ]);
+    for seed in 0..SIGHTED_SEEDS {
+        let met = run(seed).1;
+        missing.retain(|sight| !met.contains(sight));
+        if missing.is_empty() {
+            return;
+        }
+    }
+    panic!("not met in {SIGHTED_SEEDS} seeds: {missing:?}");
 }
 
 /// The oracle must notice what a broken ring does, or its silence means nothing.

@@ -6,9 +6,12 @@ use std::time::Duration;
 use chatd::dialect::Dialect;
 use chatd::engine::SlowPolicy;
 
-use crate::client::{FIRST_WORDS, TELNET_WORDS};
+use crate::client::FIRST_WORDS;
 use crate::ring::errnos::{self, Errnos};
 use crate::rng::Rng;
+
+/// The rate of what happens each time.
+pub(crate) const ALWAYS: u64 = 1_000;
 
 /// A run. Rates are per thousand.
 #[derive(Clone, Debug)]
@@ -29,6 +32,8 @@ pub(crate) struct Options {
     pub(crate) pace: Duration,
     /// How often, in one step, a client does something.
     pub(crate) activity: u64,
+    /// How often, in one step, all of them do something.
+    pub(crate) bursts: u64,
     /// How many clients ask for rich mode.
     pub(crate) rich: u64,
     /// Of how many kinds the lines are (`client::WORDS`).
@@ -41,6 +46,8 @@ pub(crate) struct Options {
     pub(crate) departures: u64,
     /// Clients begin with everybody gone before the server stops.
     pub(crate) leave_first: bool,
+    /// How often, in one step, somebody comes while the server stops.
+    pub(crate) too_late: u64,
     /// A worker that seldom has its turn.
     pub(crate) starved: Option<usize>,
     pub(crate) time_step_us: u64,
@@ -74,8 +81,16 @@ pub(crate) struct Faults {
     pub(crate) flush_early: u64,
     pub(crate) poll_error: u64,
     pub(crate) close_error: u64,
+    pub(crate) bell_error: u64,
+    pub(crate) abort_error: u64,
+    /// Cancels of accepts that find nothing, and the accept goes on.
+    pub(crate) cancel_missed: u64,
+    /// Accepts that complete last begun, first: into slots just emptied.
+    pub(crate) accept_newest: u64,
     /// Completions for connections that are gone.
     pub(crate) stale: u64,
+    /// With all that came after the first seeds.
+    pub(crate) wide: bool,
     pub(crate) errnos: &'static Errnos,
     pub(crate) send_capacity_min: u64,
     pub(crate) send_capacity_max: u64,
@@ -105,31 +120,48 @@ impl Options {
             trusted: rng.chance(850),
             pace: Duration::from_micros(*rng.pick(&[0, 1_000, 10_000])),
             activity: rng.between(200, 950),
+            bursts: 0,
             rich: 0,
             words,
             long_lines: *rng.pick(&[0, 50, 900]),
             slow_readers: *rng.pick(&[0, 0, 200, 700]),
             departures: *rng.pick(&[0, 5, 30]),
             leave_first: rng.chance(500),
+            too_late: 0,
             starved: rng.chance(250).then(|| rng.below(worker_count)),
             time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
             handovers: 0,
             ring: Faults::draw(rng),
         };
         if words > FIRST_WORDS {
-            options.rich = *rng.clone().fork().pick(&[0, 0, 300, 900]);
-        }
-        if words > FIRST_WORDS && rng.clone().fork().chance(500) {
-            options.ring.widen(&mut rng.clone().fork());
-        }
-        if words > TELNET_WORDS {
-            options.handovers = *rng.clone().fork().fork().fork().pick(&[0, 0, 0, 4, 20]);
-            options.mix_dialects(&policies, &mut rng.clone().fork().fork());
+            // Drawn apart, so that the seeds from before stay what they are.
+            let salt = rng.clone().next();
+            let apart = |number: u64| Rng::new(salt ^ number);
+            options.rich = *apart(1).pick(&[0, 0, 300, 900]);
+            if apart(2).chance(500) {
+                options.ring.widen(&mut apart(3));
+            }
+            if crowd {
+                options.crowd_together(&mut apart(4));
+            }
+            options.mix_dialects(&policies, &mut apart(5));
+            options.too_late = *apart(6).pick(&[0, 0, 300]);
+            options.handovers = *apart(7).pick(&[0, 0, 0, 4, 20]);
         }
         options
     }
 
-    /// Listeners of other dialects. Drawn apart, as what is drawn in `widen`.
+    /// All at once, at a ring that is too small for them.
+    fn crowd_together(&mut self, rng: &mut Rng) {
+        self.bursts = *rng.pick(&[0, 20, 200]);
+        if rng.chance(500) {
+            self.ring.recv_buffers = 16;
+            self.ring.queue_len = 64;
+            self.ring.reap_max = 1_000;
+        }
+    }
+
+    /// Listeners of other dialects.
     fn mix_dialects(&mut self, policies: &[SlowPolicy], rng: &mut Rng) {
         let mixes: [&[Dialect]; 5] = [
             &Dialect::ALL,
@@ -139,7 +171,7 @@ impl Options {
             &[Dialect::Telnet, Dialect::P2p],
         ];
         let mix = *rng.pick(&mixes);
-        if self.ring.send_short == 1_000 {
+        if self.ring.send_short == ALWAYS {
             // No send goes out whole: who is spoken to all the time would be behind all the time,
             // and rightly slow, if the turns were slow too.
             self.time_step_us = self.time_step_us.min(5_000);
@@ -189,7 +221,12 @@ impl Faults {
             flush_early: rate(rng, 50),
             poll_error: 0,
             close_error: 0,
+            bell_error: 0,
+            abort_error: 0,
+            cancel_missed: 0,
+            accept_newest: 0,
             stale: 0,
+            wide: false,
             errnos: &errnos::FEW,
             send_capacity_min: capacity_min,
             send_capacity_max: capacity_max,
@@ -198,17 +235,26 @@ impl Faults {
 }
 
 impl Faults {
-    /// With every error the kernel has, more often, and with completions that lost their way. Drawn
-    /// apart, so that the seeds from before stay what they are.
+    /// With every error the kernel has, more often, and with completions that lost their way.
     fn widen(&mut self, rng: &mut Rng) {
+        self.wide = true;
         self.errnos = &errnos::ALL;
         self.poll_error = rate(rng, 300);
         self.close_error = rate(rng, 300);
-        self.stale = rate(rng, 100);
+        self.bell_error = rate(rng, 300);
+        self.abort_error = *rng.pick(&[0, ALWAYS]);
+        self.cancel_missed = rate(rng, 300);
+        self.accept_newest = *rng.pick(&[0, ALWAYS]);
+        self.stale = rate(rng, 300);
         self.recv_interrupted = rate(rng, 300);
         self.send_no_memory = rate(rng, 300);
         self.send_again = rate(rng, 300);
-        self.send_short = *rng.pick(&[0, 300, 1_000]);
+        self.send_short = *rng.pick(&[0, 300, ALWAYS]);
+        if rng.chance(200) {
+            // Nobody stays for long.
+            self.send_reset = rate(rng, 300);
+            self.recv_reset = rate(rng, 300);
+        }
     }
 }
 

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use chatd::chat::{Action, ConnId, Message, PeerId, RoomId};
 use chatd::dialect::Dialect;
 
+use crate::net::MINUTES;
 use crate::person::{
     Bytes, HISTORY_LINES, LOBBY_NAME, Person, Rest, Said, Visit, ignoring, render, skipped,
 };
@@ -33,6 +34,8 @@ use crate::words;
 pub(crate) type PersonId = usize;
 
 const LOBBY: RoomId = RoomId(0);
+/// From this number on peers are those of connections that were gone at a handover.
+const GONE: u8 = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -113,8 +116,11 @@ impl Oracle {
                 let before = self.rooms.insert(*room, opened);
                 assert!(before.is_none_or(|before| before.members.is_empty()), "opened in use");
             }
-            // Somebody who had left when everything was handed over.
-            Action::Ignore { other, .. } if other.peer.0 > 64 => {}
+            // Somebody who had left when everything was handed over. All of them are let go of.
+            Action::Ignore { conn, other, on } if other.peer.0 >= GONE => {
+                let ignored = &mut self.people[self.by_conn[conn]].ignored;
+                ignored.retain(|conn| *on || conn.peer.0 < GONE);
+            }
             Action::Ignore { conn, other, on } => {
                 let ignorer = self.by_conn[conn];
                 let ignored = &mut self.people[ignorer].ignored;
@@ -293,10 +299,13 @@ impl Oracle {
     /// ignore will be told anew.
     pub(crate) fn handed_over(&mut self, names: &HashMap<ConnId, ConnId>, times: u32) {
         // Whoever is gone is called as nobody will be.
-        let gone = |conn: &ConnId| ConnId {
-            peer: PeerId(64 + conn.peer.0),
-            generation: conn.generation + times * 1_000_000,
-            ..*conn
+        let gone = |conn: &ConnId| match conn.peer.0 {
+            GONE.. => *conn,
+            peer => ConnId {
+                peer: PeerId(GONE + peer),
+                generation: conn.generation + times * 1_000_000,
+                ..*conn
+            },
         };
         let rename = |conn: &ConnId| names.get(conn).copied().unwrap_or_else(|| gone(conn));
         self.by_conn = self.by_conn.iter().map(|(conn, id)| (rename(conn), *id)).collect();
@@ -325,7 +334,7 @@ impl Oracle {
         let numbers: HashMap<RoomId, RoomId> =
             self.rooms.iter().filter_map(|(id, room)| Some((room.before?, *id))).collect();
         for (person, ignored) in self.people.iter_mut().zip(self.past_ignored.drain(..)) {
-            let is_here = |conn: &ConnId| conn.peer.0 < 64;
+            let is_here = |conn: &ConnId| conn.peer.0 < GONE;
             if person.conn.as_ref().is_some_and(is_here) {
                 let here: BTreeSet<_> =
                     ignored.iter().filter(|conn| is_here(conn)).copied().collect();
@@ -523,7 +532,8 @@ fn lines_of(rendered: &[u8]) -> Vec<Bytes> {
     text.split("\r\n").map(|line| line.as_bytes().into()).collect()
 }
 
-/// The line without the time that it may begin with: which lines do is not judged.
+/// The line without the time that it may begin with, which has to be the wall clock's: which lines
+/// do is not judged.
 fn without_time(line: &str) -> &str {
     let is_time = |time: &str| {
         time.bytes()
@@ -532,7 +542,10 @@ fn without_time(line: &str) -> &str {
     };
     let (time, rest) = line.split_at_checked(6).unwrap_or(("", line));
     match time.strip_suffix(' ') {
-        Some(time) if is_time(time) => rest,
+        Some(time) if is_time(time) => {
+            assert!(time.ends_with(&format!(":{MINUTES}")), "the wall clock never said {time}");
+            rest
+        }
         _ => line,
     }
 }

@@ -118,7 +118,9 @@ impl Person {
     }
 
     fn judge_line(&mut self, id: PersonId, line: &str) -> Option<Direct> {
-        assert!(!self.closing, "client {id}: {line:?} after the last line");
+        // Who is turned away may have gone too far meanwhile.
+        let is_last = self.program.turned_away && is_closing(self.dialect, line);
+        assert!(!self.closing || is_last, "client {id}: {line:?} after the last line");
         if let Some(count) = skipped(line) {
             self.skip(count);
         } else if let Some(direct) = words::direct(self.dialect, line) {

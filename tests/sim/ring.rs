@@ -9,7 +9,7 @@
 //! something arrived for it or its time is over.
 
 use std::cell::RefCell;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -24,6 +24,7 @@ use chatd::uring::{BufferId, Completion, Ring, Stats, Wait};
 use crate::net::{Net, Readable, SocketId};
 use crate::options::Faults;
 use crate::rng::Rng;
+use crate::sights::{MANY, Op, Sight, Sights};
 
 pub(crate) mod errnos;
 mod produce;
@@ -95,10 +96,13 @@ pub(crate) struct State {
     failed_sends: Vec<Completion>,
     inbox: VecDeque<Completion>,
     stats: Stats,
-    /// Tokens of operations of connections that are gone.
-    past: Vec<u64>,
+    /// Operations of connections that are gone, and their slots.
+    past: Vec<(u64, Op, u32)>,
     /// Completions under such tokens that were made up.
     stale_count: u64,
+    /// Operations whose cancel came too late, before either completion was seen.
+    races: Vec<(u64, Op)>,
+    sights: Sights,
     /// Until when the worker has nothing to do, unless something arrives.
     parked_until: Option<u64>,
     idle_enters: u32,
@@ -156,7 +160,7 @@ struct Slot {
     sent: bool,
     abort: bool,
     /// Of its connection's operations so far.
-    tokens: BTreeSet<u64>,
+    tokens: BTreeMap<u64, Op>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,6 +204,8 @@ enum Effect {
     Empties(u32),
     /// It is of a connection before.
     Stale,
+    /// A cancel of this token came too late.
+    TooLate(u64),
 }
 
 /// What a ring is made of.
@@ -227,7 +233,7 @@ impl FakeRing {
             under_way: 0,
             sent: false,
             abort: false,
-            tokens: BTreeSet::new(),
+            tokens: BTreeMap::new(),
         };
         let mut slots = vec![slot; slot_count as usize];
         for (slot, socket) in slots.iter_mut().zip(sockets) {
@@ -253,6 +259,8 @@ impl FakeRing {
             stats: Stats::default(),
             past: Vec::new(),
             stale_count: 0,
+            races: Vec::new(),
+            sights: Sights::new(),
             parked_until: None,
             idle_enters: 0,
         }));
@@ -339,7 +347,7 @@ impl Ring for FakeRing {
         state.start_all(&self.memory, &mut self.buffers, &mut net);
         state.slots.iter_mut().for_each(|slot| slot.sent = false);
         state.produce(&mut self.buffers, &mut net);
-        state.hand_over(net.now);
+        state.hand_over(&mut net);
         state.park(wait, net.now);
         Ok(())
     }
@@ -437,6 +445,11 @@ impl State {
     pub(crate) fn open_count(&self) -> usize {
         let open = |slot: &&Slot| matches!(slot.occupant, Occupant::Open(_) | Occupant::Closing);
         self.slots.iter().filter(open).count()
+    }
+
+    /// What the ring did to its worker.
+    pub(crate) fn sights(&self) -> &Sights {
+        &self.sights
     }
 
     pub(crate) fn worker_buffers(&self) -> usize {

@@ -22,6 +22,7 @@ use crate::person::HISTORY_LINES;
 use crate::rich::Rich;
 use crate::ring::{self, FakeBells, FakeRing, Sabotage};
 use crate::rng::Rng;
+use crate::sights::Sights;
 
 mod handover;
 
@@ -35,12 +36,17 @@ const TURNS_MAX: u64 = 400_000;
 const SETTLE: u64 = 25_000 * MS;
 /// For clients whose lines wait for their rate as well.
 const SETTLE_UNTRUSTED: u64 = 120_000 * MS;
+/// More time for a ring so slow that it has not brought all that was written: as long as more of it
+/// comes in each such span.
+const SETTLE_MORE: u64 = 5_000 * MS;
 /// Time goes slowly then, so that there are turns enough for all that is left.
 const SETTLE_STEP_US: u64 = 200;
 /// How long clients are given to read when the server stops.
 const DRAIN: Duration = Duration::from_secs(3);
 /// By when it has stopped.
 const STOP: u64 = 13_000 * MS;
+/// People who come while the server stops.
+const TOO_LATE_MAX: usize = 5;
 const STEPS_PER_JUDGEMENT: u64 = 16;
 
 /// The clock that everyone shares.
@@ -49,6 +55,10 @@ struct FakeClock(Rc<RefCell<Net>>);
 impl Clock for FakeClock {
     fn now(&self) -> Time {
         Time(self.0.borrow().now)
+    }
+
+    fn wall(&self) -> u64 {
+        self.0.borrow().wall()
     }
 }
 
@@ -90,8 +100,13 @@ pub(crate) struct World {
 }
 
 /// Runs a seed to its end, with lines of so many kinds; panics where something is wrong.
-/// Returns the hash of all that happened.
-pub(crate) fn run(seed: u64, words: usize, sabotage: Option<Sabotage>, verbose: bool) -> u64 {
+/// Returns the hash of all that happened, and what was met.
+pub(crate) fn run(
+    seed: u64,
+    words: usize,
+    sabotage: Option<Sabotage>,
+    verbose: bool,
+) -> (u64, Sights) {
     let mut rng = Rng::new(seed);
     let options = Options::draw(words, &mut rng);
     if verbose {
@@ -105,7 +120,8 @@ pub(crate) fn run(seed: u64, words: usize, sabotage: Option<Sabotage>, verbose: 
         world.leave();
     }
     world.stop();
-    world.net.borrow().trace.hash
+    let sights = world.workers.iter().flat_map(|seat| seat.ring.borrow().sights().clone());
+    (world.net.borrow().trace.hash, sights.collect())
 }
 
 impl World {
@@ -153,7 +169,6 @@ impl World {
             listener_count,
             pace: self.options.pace,
             drain: DRAIN,
-            start: 0,
             bounds: Bounds::default(),
         };
         let parts = ring::Parts {
@@ -194,6 +209,9 @@ impl World {
             if self.options.handovers > 0 && self.rng.chance(self.options.handovers) {
                 self.hand_over();
             }
+            if self.rng.chance(self.options.bursts) {
+                (0..self.clients.len()).for_each(|index| self.act_as(index));
+            }
             let jump = self.rng.chance(100);
             self.step(jump);
         }
@@ -217,6 +235,19 @@ impl World {
             client.settle(&mut self.net.borrow_mut());
         }
         self.rest(self.settle_time());
+        let mut left = self.unreceived_len();
+        while left > 0 {
+            self.rest(SETTLE_MORE);
+            let before = std::mem::replace(&mut left, self.unreceived_len());
+            if left == before {
+                break;
+            }
+        }
+    }
+
+    /// What clients wrote and no worker received.
+    fn unreceived_len(&self) -> usize {
+        self.net.borrow().sockets.iter().map(Socket::unreceived_len).sum()
     }
 
     fn settle_time(&self) -> u64 {
@@ -245,8 +276,13 @@ impl World {
         batch.push(Event::Stop);
         self.exchange(&mut batch);
         let until = self.now() + STOP;
+        let in_time = self.clients.len();
         while self.workers.iter().any(|seat| seat.running) {
             assert!(self.now() < until, "a worker does not stop");
+            if self.clients.len() < in_time + TOO_LATE_MAX && self.rng.chance(self.options.too_late)
+            {
+                self.connect();
+            }
             self.step(true);
         }
         self.judge();
@@ -256,7 +292,7 @@ impl World {
             assert_eq!(seat.stats.blocked.read(), 0, "full sockets");
             assert_eq!(seat.stats.feed_bytes.read(), 0, "bytes in feeds");
         }
-        for client in &self.clients {
+        for client in &self.clients[..in_time] {
             let socket = &self.net.borrow().sockets[client.socket];
             let told = self.oracle.was_told_closing(client.person);
             assert!(told || !self.is_healthy(client, socket), "not told that the server stops");
@@ -374,6 +410,10 @@ impl World {
             return;
         }
         let index = self.rng.below(self.clients.len());
+        self.act_as(index);
+    }
+
+    fn act_as(&mut self, index: usize) {
         let client = &mut self.clients[index];
         let net = &mut self.net.borrow_mut();
         client.act(&self.options, &mut self.oracle, net, &mut self.rng);
@@ -408,6 +448,7 @@ impl World {
     fn exchange(&mut self, batch: &mut Batch) {
         let observer = PeerId(u8::try_from(self.workers.len()).expect("a few"));
         let now = Time(self.now());
+        batch.wall = self.net.borrow().wall();
         let exchanged = self.hub.exchange(observer, now, batch, &mut self.outbox);
         self.bells.ring_all(exchanged.wake);
         for action in self.outbox.iter() {
@@ -505,6 +546,5 @@ fn chat_config(options: &Options) -> chat::Config {
         motd: false,
         nicknames: chat::Nicknames::Ascii,
         history_lines: HISTORY_LINES,
-        start: 0,
     }
 }

@@ -353,7 +353,6 @@ impl Control {
         let estate: Estate<&Saved, &Carried> = Estate {
             zero: self.peer.clock.zero()?,
             frozen,
-            start: self.core.start,
             listeners: posts.into_iter().flatten().map(|bound| bound.at().to_string()).collect(),
             chat: saved,
             clients: clients().map(|client| &client.carried).collect(),

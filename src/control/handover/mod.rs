@@ -29,8 +29,6 @@ struct Estate<S = Saved, C = Carried> {
     zero: Duration,
     /// The clients stand still from then on.
     frozen: Time,
-    /// When the clock's time began, in seconds since 1970.
-    start: u64,
     /// Where their listeners were, as operators write it, by their numbers.
     listeners: Vec<String>,
     chat: S,

@@ -147,7 +147,7 @@ impl Control {
         clients_max: u32,
     ) -> Result<Vec<Vec<Adopted>>, Failure> {
         let (estate, sockets) = taker.channel.ask::<Estate>(Ask::HandOver).map_err(failure)?;
-        let Estate { zero, frozen, start, listeners, chat, mut clients } = estate;
+        let Estate { zero, frozen, listeners, chat, mut clients } = estate;
         if sockets.len() != clients.len() {
             return Err(failure("a client's socket is missing"));
         }
@@ -156,7 +156,6 @@ impl Control {
         let clients = clients.into_iter().zip(sockets);
         let clients = clients.map(|(carried, socket)| Adopted { socket, carried }).collect();
         let by_worker = divide(clients, posts.len(), clients_max).map_err(failure)?;
-        self.core.start = start;
         self.peer.clock = Monotonic::with_zero(zero).map_err(failure)?;
         let names = names(&by_worker);
         let hub = &self.peer.hub;

@@ -1,5 +1,7 @@
 //! What each operation may fail with: accept(2), recv(2), send(2), poll(2), close(2),
-//! io_uring_enter(2), and tcp(7) for what a broken connection leaves behind.
+//! io_uring_enter(2), eventfd(2), socket(7), and tcp(7) for what a broken connection leaves behind.
+
+use crate::sights::Op;
 
 /// Errors by operation. Never empty.
 #[derive(Debug)]
@@ -19,7 +21,32 @@ pub(crate) struct Errnos {
     pub(crate) poll: &'static [i32],
     /// The slot is empty all the same.
     pub(crate) close: &'static [i32],
+    /// It came too late.
     pub(crate) cancel: &'static [i32],
+    /// The other end is not reset.
+    pub(crate) abort: &'static [i32],
+    /// The bell is as rung as before.
+    pub(crate) bell: &'static [i32],
+}
+
+impl Errnos {
+    /// All pairs.
+    pub(crate) fn table(&self) -> impl Iterator<Item = (Op, i32)> {
+        let rows = [
+            (Op::Accept, self.accept_gone),
+            (Op::Accept, self.accept_failed),
+            (Op::Recv, self.recv_failed),
+            (Op::Recv, self.recv_gone),
+            (Op::Send, self.send_failed),
+            (Op::Send, self.send_gone),
+            (Op::Poll, self.poll),
+            (Op::Close, self.close),
+            (Op::Cancel, self.cancel),
+            (Op::Abort, self.abort),
+            (Op::Bell, self.bell),
+        ];
+        rows.into_iter().flat_map(|(op, errnos)| errnos.iter().map(move |errno| (op, *errno)))
+    }
 }
 
 /// The usual ones: those of the first seeds.
@@ -33,6 +60,8 @@ pub(crate) const FEW: Errnos = Errnos {
     poll: &[libc::ECANCELED],
     close: &[libc::EINTR],
     cancel: &[libc::ENOENT],
+    abort: &[libc::ENOMEM],
+    bell: &[libc::EINTR],
 };
 
 /// All that the kernel can return for a sound request.
@@ -66,6 +95,8 @@ pub(crate) const ALL: Errnos = Errnos {
     poll: &[libc::ECANCELED, libc::ENOMEM, libc::EINTR],
     close: &[libc::EINTR, libc::EIO, libc::ENOSPC, libc::EDQUOT],
     cancel: &[libc::ENOENT, libc::EALREADY],
+    abort: &[libc::ENOMEM, libc::EACCES, libc::EPERM],
+    bell: &[libc::EINTR, libc::EAGAIN, libc::ENOMEM, libc::ECANCELED],
 };
 
 const GONE: &[i32] = &[

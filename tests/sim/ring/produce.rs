@@ -21,7 +21,11 @@ impl State {
     pub(super) fn produce(&mut self, buffers: &mut [Vec<u8>], net: &mut Net) {
         self.produce_bell(net.now);
         while !self.accepts.is_empty() {
-            let index = self.rng.below(self.accepts.len());
+            let newest = self.rng.chance(self.faults.accept_newest);
+            let any = self.rng.below(self.accepts.len());
+            let backlogs = &net.backlogs[self.worker];
+            let is_met = |accept: &Accept| !backlogs[accept.listener as usize].is_empty();
+            let index = self.accepts.iter().rposition(is_met).filter(|_| newest).unwrap_or(any);
             if !self.accept_next(index, net) || self.rng.chance(100) {
                 break;
             }
@@ -44,6 +48,11 @@ impl State {
     pub(super) fn produce_bell(&mut self, now: u64) {
         let rung = self.bells.is_rung(self.worker) || self.rng.chance(self.faults.bell_spurious);
         if rung && let Some(token) = self.hearing.take() {
+            if self.rng.chance(self.faults.bell_error) {
+                let result = -self.errno(self.faults.errnos.bell);
+                self.note_failure(Op::Bell, result);
+                return self.post(last(token, result), Effect::Nothing, now);
+            }
             self.bells.silence(self.worker);
             self.post(last(token, 8), Effect::Nothing, now);
         }
@@ -61,6 +70,7 @@ impl State {
         } else {
             0
         };
+        self.note_failure(Op::Accept, result);
         let gone = self.faults.errnos.accept_gone.contains(&-result);
         if result == 0 || gone {
             backlog.pop_front();
@@ -86,6 +96,7 @@ impl State {
             self.slots[index as usize].poll = None;
             let failed = self.rng.chance(self.faults.poll_error);
             let result = if failed { -self.errno(self.faults.errnos.poll) } else { POLLOUT };
+            self.note_failure(Op::Poll, result);
             self.post(last(armed.token, result), Effect::Ends(index), net.now);
         }
     }
@@ -120,7 +131,10 @@ impl State {
                 (-errno, None)
             }
             Readable::Bytes(len) => match self.free.pop_front() {
-                None => (-libc::ENOBUFS, None),
+                None => {
+                    self.note_no_buffer();
+                    (-libc::ENOBUFS, None)
+                }
                 Some(buffer) => {
                     let len = self.piece_len(len).max(net.sockets[id].segment_len());
                     self.fill(buffer, len, id, buffers, net);
@@ -128,6 +142,7 @@ impl State {
                 }
             },
         };
+        self.note_failure(Op::Recv, result);
         let crowded = self.pending.len() >= self.faults.queue_len;
         let more = buffer.is_some() && !ends && !crowded;
         if !more {
@@ -137,6 +152,12 @@ impl State {
         let effect = if more { Effect::Nothing } else { Effect::Ends(index) };
         self.post(completion, effect, net.now);
         true
+    }
+
+    fn note_no_buffer(&mut self) {
+        if self.holders.len() == 16 && self.open_count() >= MANY {
+            self.sights.insert(Sight::NoBuffer);
+        }
     }
 
     pub(super) fn piece_len(&mut self, len: usize) -> usize {
@@ -162,23 +183,42 @@ impl State {
     }
 
     /// A completion for a connection that is gone, as if its token had lost its way.
-    fn make_up(&mut self, now: u64) {
+    fn make_up(&mut self, net: &mut Net) {
         if self.past.is_empty() || !self.rng.chance(self.faults.stale) {
             return;
         }
-        let token = *self.rng.pick(&self.past);
+        let (token, op, slot) = *self.rng.pick(&self.past);
         // What is still under way under that token would not be told from it.
         if self.pending.iter().any(|pending| pending.completion.token == token) {
             return;
         }
-        let result = *self.rng.pick(&[0, POLLOUT, -libc::ECANCELED, -libc::ECONNRESET]);
-        self.post(last(token, result), Effect::Stale, now);
+        let is_reused = matches!(self.slots[slot as usize].occupant, Occupant::Open(_));
+        let mut completion =
+            last(token, *self.rng.pick(&[0, POLLOUT, -libc::ECANCELED, -libc::ECONNRESET]));
+        if op == Op::Recv && self.rng.chance(500) {
+            completion.more = self.rng.chance(500);
+            completion.buffer = self.free.pop_front().map(BufferId);
+        }
+        if let Some(BufferId(id)) = completion.buffer {
+            self.holders[usize::from(id)] = Holder::Filled;
+            completion.result = 5;
+        }
+        if is_reused {
+            self.sights.insert(Sight::Stale(op));
+            if completion.buffer.is_some() {
+                self.sights.insert(Sight::StaleBytes);
+            }
+        }
+        let facts = [self.worker as i64, slot.into(), token as i64, completion.result.into()];
+        net.trace.note(net.now, "stale", &facts);
+        self.post(completion, Effect::Stale, net.now);
     }
 
     /// Moves what is due to where the worker takes it: outcomes of sends all, the rest as far as an
     /// enter goes. Operations are in any order, the completions of one in theirs.
-    pub(super) fn hand_over(&mut self, now: u64) {
-        self.make_up(now);
+    pub(super) fn hand_over(&mut self, net: &mut Net) {
+        self.make_up(net);
+        let now = net.now;
         let salt = self.rng.next();
         let priority = |pending: &Pending| Rng::new(pending.completion.token ^ salt).next();
         let (mut due, mut rest): (Vec<_>, Vec<_>) =
@@ -187,6 +227,9 @@ impl State {
         let room = self.faults.reap_max.min(self.faults.queue_len);
         if due.len() > room {
             self.stats.overflows += u64::from(due.len() > self.faults.queue_len);
+            if self.faults.queue_len == 64 && due.len() > 64 {
+                self.sights.insert(Sight::Overflow);
+            }
             let mut left = due.split_off(room);
             left.append(&mut rest);
             rest = left;
@@ -204,20 +247,32 @@ impl State {
 
     /// The worker is about to see a completion.
     pub(super) fn see(&mut self, pending: &Pending) {
+        if !pending.completion.more {
+            self.see_race(pending.completion.token, false);
+        }
         match pending.effect {
             Effect::Nothing => {}
+            Effect::TooLate(target) => self.see_race(target, true),
             Effect::Ends(slot) => self.slots[slot as usize].under_way -= 1,
-            Effect::Empties(slot) => {
-                let slot = &mut self.slots[slot as usize];
+            Effect::Empties(index) => {
+                let slot = &mut self.slots[index as usize];
                 slot.occupant = Occupant::Empty;
                 let tokens = std::mem::take(&mut slot.tokens);
                 if self.faults.stale > 0 {
-                    self.past.extend(tokens);
+                    self.past.extend(tokens.into_iter().map(|(token, op)| (token, op, index)));
                 }
                 let surplus = self.past.len().saturating_sub(PAST_MAX);
                 self.past.drain(..surplus);
             }
             Effect::Stale => self.stale_count += 1,
+        }
+    }
+
+    /// The first of two completions decides.
+    fn see_race(&mut self, target: u64, cancel_first: bool) {
+        if let Some(place) = self.races.iter().position(|(token, _)| *token == target) {
+            let (_, op) = self.races.swap_remove(place);
+            self.sights.insert(Sight::CancelledTooLate { op, cancel_first });
         }
     }
 

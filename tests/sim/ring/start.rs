@@ -1,8 +1,10 @@
 //! The start of operations: sends, cancels and closes are done at once, the rest waits.
 
+use chatd::engine::token::Token;
 use chatd::uring::Completion;
 
 use super::*;
+use crate::options::ALWAYS;
 
 impl State {
     pub(super) fn start_all(&mut self, memory: &[u8], buffers: &mut [Vec<u8>], net: &mut Net) {
@@ -14,7 +16,7 @@ impl State {
                     let slot = self.open_slot(slot);
                     assert!(slot.recv.replace(armed).is_none(), "one receive at a time");
                     slot.under_way += 1;
-                    slot.tokens.insert(token);
+                    slot.tokens.insert(token, Op::Recv);
                 }
                 Operation::Send { slot, start, bytes } => {
                     let start = start as usize;
@@ -27,10 +29,10 @@ impl State {
                     let slot = self.open_slot(slot);
                     assert!(slot.poll.replace(armed).is_none(), "one poll at a time");
                     slot.under_way += 1;
-                    slot.tokens.insert(token);
+                    slot.tokens.insert(token, Op::Poll);
                 }
                 Operation::Cancel { target } => self.cancel(target, token, buffers, net),
-                Operation::Abort { slot } => self.open_slot(slot).abort = true,
+                Operation::Abort { slot } => self.abort(slot, token, net.now),
                 Operation::Close { slot } => self.close(slot, token, net),
                 Operation::Hear => {
                     assert!(self.hearing.replace(token).is_none(), "one wait for the bell");
@@ -71,6 +73,9 @@ impl State {
 
     pub(super) fn send(&mut self, slot: u32, bytes: &[u8], token: u64, net: &mut Net) {
         let mut id = self.socket(slot);
+        if Token::decode(token) != Token::Ignored {
+            self.open_slot(slot).tokens.insert(token, Op::Send);
+        }
         let hit = self.sabotage.is_some() && self.rng.chance(30);
         let sabotage = self.sabotage.filter(|_| hit);
         if sabotage == Some(Sabotage::WrongSocket) {
@@ -95,7 +100,11 @@ impl State {
         };
         let facts = [self.worker as i64, slot.into(), bytes.len() as i64, result.into()];
         net.trace.note(net.now, "send", &facts);
+        self.note_failure(Op::Send, result);
         let whole = usize::try_from(result).is_ok_and(|len| len == bytes.len());
+        if result > 0 && !whole && self.faults.send_short == ALWAYS {
+            self.sights.insert(Sight::Partly);
+        }
         if !whole && sabotage != Some(Sabotage::FailureUntold) {
             let completion = Completion { token, result, buffer: None, more: false };
             self.failed_sends.push(completion);
@@ -140,13 +149,24 @@ impl State {
         slot.abort = false;
         let failed = self.rng.chance(self.faults.close_error);
         let result = if failed { -self.errno(self.faults.errnos.close) } else { 0 };
-        self.slots[index as usize].tokens.insert(token);
+        self.note_failure(Op::Close, result);
+        self.slots[index as usize].tokens.insert(token, Op::Close);
         self.post(last(token, result), Effect::Empties(index), net.now);
     }
 
     /// One of these; where there is no choice, none is drawn.
     pub(super) fn errno(&mut self, errnos: &[i32]) -> i32 {
         if let [errno] = errnos { *errno } else { *self.rng.pick(errnos) }
+    }
+
+    fn abort(&mut self, slot: u32, token: u64, now: u64) {
+        let fails = self.rng.chance(self.faults.abort_error);
+        self.open_slot(slot).abort = !fails;
+        if fails {
+            let result = -self.errno(self.faults.errnos.abort);
+            self.note_failure(Op::Abort, result);
+            self.post(last(token, result), Effect::Nothing, now);
+        }
     }
 
     pub(super) fn cancel(
@@ -160,10 +180,16 @@ impl State {
         let not_found = -self.errno(self.faults.errnos.cancel);
         let (now, not_found) = (net.now, last(token, not_found));
         if let Some(index) = self.accepts.iter().position(|accept| accept.token == target) {
-            if race && self.accept_next(index, net) {
+            if self.rng.chance(self.faults.cancel_missed) {
+                // It came between the waking of the accept and its next try.
+                self.sights.insert(Sight::CancelMissed);
                 return self.post(not_found, Effect::Nothing, now);
             }
+            if race && self.accept_next(index, net) {
+                return self.too_late(Op::Accept, target, not_found, now);
+            }
             let accept = self.accepts.swap_remove(index);
+            self.sights.insert(Sight::Cancelled(Op::Accept));
             let canceled = last(target, -libc::ECANCELED);
             return self.post(canceled, Effect::Empties(accept.slot), now);
         }
@@ -171,19 +197,49 @@ impl State {
         let found =
             self.slots.iter().position(|slot| is_target(&slot.recv) || is_target(&slot.poll));
         let Some(index) = found else {
-            return self.post(not_found, Effect::Nothing, now);
+            return self.too_late_for(target, not_found, now);
         };
         let index = u32::try_from(index).expect("a slot");
         let slot = &mut self.slots[index as usize];
         if is_target(&slot.poll) {
             slot.poll = None;
+            if !race {
+                self.sights.insert(Sight::Cancelled(Op::Poll));
+            }
             let result = if race { POLLOUT } else { -libc::ECANCELED };
             self.post(last(target, result), Effect::Ends(index), now);
+            if race && self.faults.wide {
+                self.too_late(Op::Poll, target, not_found, now);
+            }
         } else if race && self.receive(index, true, buffers, net) {
-            self.post(not_found, Effect::Nothing, now);
+            self.too_late(Op::Recv, target, not_found, now);
         } else {
             self.slots[index as usize].recv = None;
+            self.sights.insert(Sight::Cancelled(Op::Recv));
             self.post(last(target, -libc::ECANCELED), Effect::Ends(index), now);
+        }
+    }
+
+    /// What is cancelled has ended, perhaps only just.
+    fn too_late_for(&mut self, target: u64, completion: Completion, now: u64) {
+        let is_it = |pending: &Pending| pending.completion.token == target;
+        if !self.pending.iter().any(is_it) {
+            return self.post(completion, Effect::Nothing, now);
+        }
+        // An accept's is no connection's.
+        let op = self.slots.iter().find_map(|slot| slot.tokens.get(&target)).copied();
+        self.too_late(op.unwrap_or(Op::Accept), target, completion, now);
+    }
+
+    fn too_late(&mut self, op: Op, target: u64, completion: Completion, now: u64) {
+        self.note_failure(Op::Cancel, completion.result);
+        self.races.push((target, op));
+        self.post(completion, Effect::TooLate(target), now);
+    }
+
+    pub(super) fn note_failure(&mut self, op: Op, result: i32) {
+        if result < 0 {
+            self.sights.insert(Sight::Failed(op, -result));
         }
     }
 }

@@ -27,6 +27,8 @@ impl World {
             self.step(true);
         }
         self.judge();
+        let now = self.now();
+        self.net.borrow_mut().trace.note(now, "handover", &[]);
         let moving = self.take_all();
         self.go_on(moving);
         self.handovers += 1;
