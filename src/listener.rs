@@ -234,6 +234,8 @@ fn refused(addr: SocketAddr, error: &io::Error) -> Failure {
 mod tests {
     use std::net::TcpStream;
 
+    use nix::sys::socket::sockopt;
+
     use super::*;
 
     fn place(addr: &str) -> Listen {
@@ -307,5 +309,76 @@ mod tests {
         ] {
             assert_eq!(refused(addr, &io::Error::from_raw_os_error(errno)).message, told);
         }
+    }
+    /// What a process with these sockets leaves to the next.
+    fn leave(by_worker: Vec<Vec<Bound>>) -> Inherited {
+        let mut inherited = Inherited::default();
+        for bound in by_worker.into_iter().flatten() {
+            match inherited.places.iter_mut().find(|(place, _)| *place == bound.place) {
+                Some((_, sockets)) => sockets.push(bound.socket),
+                None => inherited.places.push((bound.place, vec![bound.socket])),
+            }
+        }
+        inherited
+    }
+
+    #[test]
+    fn inherited_sockets_are_gone_on_with() {
+        let places = [place("127.0.0.1:0"), place("rid://127.0.0.1:0")];
+        let by_worker = bind(&places, 2, SlowPolicy::Close, &mut Inherited::default());
+        let by_worker = by_worker.expect("free ports");
+        let addrs: Vec<SocketAddr> = by_worker[0].iter().map(|bound| bound.addr).collect();
+        // Nobody accepts; they wait.
+        let waiting: Vec<_> = (0..20).map(|_| TcpStream::connect(addrs[0])).collect();
+        let mut inherited = leave(by_worker);
+        let places = [places[1], places[0]];
+        let by_worker = bind(&places, 3, SlowPolicy::Skip, &mut inherited).expect("they are there");
+        assert!(inherited.places.is_empty());
+        for bound in &by_worker {
+            assert_eq!([bound[0].addr, bound[1].addr], [addrs[1], addrs[0]]);
+            assert_eq!(bound[1].at().to_string(), format!("telnet://{}", addrs[0]));
+            assert_eq!(bound[0].listener.slow, SlowPolicy::Skip);
+        }
+        // The third of each gets nobody before it is told to listen.
+        let late: Vec<_> = by_worker.iter().map(|bound| bound[1].late.is_some()).collect();
+        assert_eq!(late, [false, false, true]);
+        let listens = |bound: &Bound| {
+            nix::sys::socket::getsockopt(&bound.socket, sockopt::AcceptConn).expect("a socket")
+        };
+        assert!(!listens(&by_worker[2][1]));
+        let accept = |bound: &Bound| {
+            let socket = SockRef::from(&bound.socket);
+            socket.set_nonblocking(true).expect("an option");
+            (0..).take_while(|_| socket.accept().is_ok()).count()
+        };
+        let accepted: usize = by_worker[..2].iter().map(|bound| accept(&bound[1])).sum();
+        assert_eq!(accepted, waiting.len());
+        listen_late(&by_worker).expect("the port is theirs");
+        assert!(listens(&by_worker[2][1]));
+    }
+
+    #[test]
+    fn another_place_is_made_anew() {
+        let inherited = |addr: &str| leave(vec![vec![bind_one(addr).expect("a free port")]]);
+        let mut before = inherited("127.0.0.1:0");
+        let place = place("rid://127.0.0.1:0");
+        let by_worker = bind(&[place], 1, SlowPolicy::Close, &mut before).expect("a free port");
+        assert_eq!(by_worker[0][0].place, place);
+        assert_eq!(before.places.len(), 1, "nobody wanted it");
+        // The same port in another way is the other process's still.
+        let addr = SockRef::from(&before.places[0].1[0]).local_addr().expect("it is bound");
+        let addr = addr.as_socket().expect("an IP socket");
+        let refused = bind(&[Listen { addr, ..place }], 1, SlowPolicy::Close, &mut before);
+        assert_eq!(refused.expect_err("it is taken").message, format!("{addr} is in use"));
+    }
+
+    #[test]
+    fn an_inherited_admin_endpoint_is_gone_on_with() {
+        let addr = "127.0.0.1:0".parse().expect("a well-formed address");
+        let first = bind_admin(addr, &mut Inherited::default()).expect("a free port");
+        let bound = first.local_addr().expect("it is bound");
+        let mut inherited = Inherited { admin: Some((addr, first)), ..Inherited::default() };
+        let same = bind_admin(addr, &mut inherited).expect("it is there");
+        assert_eq!(same.local_addr().expect("it is bound"), bound);
     }
 }

@@ -277,7 +277,8 @@ fn a_listener_that_clients_are_on_has_to_be_there() {
     write(&telnet);
     let output = server.upgrade_by(&mut chatd());
     let stderr = String::from_utf8_lossy(&output.stderr);
-    let told = format!("1 clients are on {}, and nothing of that kind", rid.trim_matches('"'));
+    let rid_place = rid.trim_matches('"');
+    let told = format!("nothing like {rid_place} is listened at now, where 1 clients are");
     assert!(stderr.contains(&told), "{stderr}");
     program.send("?\n");
     program.expect("\nInvalid format message\n");

@@ -19,6 +19,7 @@ use tracing::info;
 
 use super::super::Control;
 use super::{Estate, names};
+use crate::chat::PeerId;
 use crate::config::Listen;
 use crate::engine::{Adopted, Carried};
 use crate::failure::{Failure, Kind};
@@ -151,11 +152,13 @@ impl Control {
         if sockets.len() != clients.len() {
             return Err(failure("a client's socket is missing"));
         }
-        find_listeners(&listeners, posts, &mut clients).map_err(failure)?;
+        let here: Vec<Listen> = posts.first().into_iter().flatten().map(Bound::at).collect();
+        find_listeners(&listeners, &here, &mut clients).map_err(failure)?;
         let count = clients.len();
         let clients = clients.into_iter().zip(sockets);
         let clients = clients.map(|(carried, socket)| Adopted { socket, carried }).collect();
-        let by_worker = divide(clients, posts.len(), clients_max).map_err(failure)?;
+        let peer_of = |client: &Adopted| client.carried.conn.peer;
+        let by_worker = divide(clients, peer_of, posts.len(), clients_max).map_err(failure)?;
         self.peer.clock = Monotonic::with_zero(zero).map_err(failure)?;
         let names = names(&by_worker);
         let hub = &self.peer.hub;
@@ -169,22 +172,13 @@ impl Control {
     }
 }
 
-/// Gives each client its listener's number here: that at the same place, or else the first where
-/// the same is spoken.
+/// Gives each client the number that its listener has here.
 fn find_listeners(
     before: &[String],
-    posts: &[Vec<Bound>],
+    here: &[Listen],
     clients: &mut [Carried],
 ) -> Result<(), String> {
-    let here: Vec<Listen> = posts.first().into_iter().flatten().map(Bound::at).collect();
-    let find = |listener: &String| {
-        let before: Listen = listener.parse().ok()?;
-        let same = here.iter().position(|place| *place == before);
-        let speaks = |place: &Listen| place.dialect == before.dialect;
-        let index = same.or_else(|| here.iter().position(speaks))?;
-        u32::try_from(index).ok()
-    };
-    let found: Vec<Option<u32>> = before.iter().map(find).collect();
+    let found: Vec<Option<u32>> = before.iter().map(|place| find_listener(place, here)).collect();
     let mut lost = vec![0; before.len()];
     for client in clients {
         let index = usize::try_from(client.listener).unwrap_or(usize::MAX);
@@ -196,25 +190,35 @@ fn find_listeners(
     }
     let lost = lost.iter().zip(before).find(|(count, _)| **count > 0);
     lost.map_or(Ok(()), |(count, place)| {
-        Err(format!("{count} clients are on {place}, and nothing of that kind is listened at now"))
+        Err(format!("nothing like {place} is listened at now, where {count} clients are"))
     })
 }
 
-/// Divides the clients among the workers: each to the one that has the number of its own before, as
-/// far as there is room.
-fn divide(
-    clients: Vec<Adopted>,
+/// The listener at the same place, or else the first where the same is spoken.
+fn find_listener(before: &str, here: &[Listen]) -> Option<u32> {
+    let before: Listen = before.parse().ok()?;
+    let same = here.iter().position(|place| *place == before);
+    let speaks = |place: &Listen| place.dialect == before.dialect;
+    let index = same.or_else(|| here.iter().position(speaks))?;
+    u32::try_from(index).ok()
+}
+
+/// Divides the clients among the workers: each to the one with the number of its own before, as far
+/// as there is room.
+fn divide<T>(
+    clients: Vec<T>,
+    peer_of: impl Fn(&T) -> PeerId,
     workers: usize,
     clients_max: u32,
-) -> Result<Vec<Vec<Adopted>>, String> {
+) -> Result<Vec<Vec<T>>, String> {
     let room = usize::try_from(clients_max).unwrap_or(usize::MAX);
     if clients.len() > room.saturating_mul(workers) {
         return Err(format!("{} clients, and there is room for fewer", clients.len()));
     }
-    let mut by_worker: Vec<Vec<Adopted>> = (0..workers).map(|_| Vec::new()).collect();
+    let mut by_worker: Vec<Vec<T>> = (0..workers).map(|_| Vec::new()).collect();
     let mut others = Vec::new();
     for client in clients {
-        let own = &mut by_worker[usize::from(client.carried.conn.peer.0) % workers];
+        let own = &mut by_worker[usize::from(peer_of(&client).0) % workers];
         if own.len() < room {
             own.push(client);
         } else {
@@ -226,4 +230,41 @@ fn divide(
         worker.extend(others.drain(..free));
     }
     Ok(by_worker)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn clients_stay_with_the_worker_of_their_number_where_there_is_room() {
+        // The first was on worker 0, the others on worker 1.
+        let divided = |count: u32, workers, max| {
+            let peer_of = |client: &u32| PeerId(u8::from(*client > 0));
+            divide((0..count).collect(), peer_of, workers, max)
+        };
+        assert_eq!(divided(5, 2, 10), Ok(vec![vec![0], vec![1, 2, 3, 4]]));
+        assert_eq!(divided(5, 1, 10), Ok(vec![vec![0, 1, 2, 3, 4]]));
+        assert_eq!(divided(5, 3, 10), Ok(vec![vec![0], vec![1, 2, 3, 4], vec![]]));
+        assert_eq!(divided(5, 3, 2), Ok(vec![vec![0, 3], vec![1, 2], vec![4]]));
+        assert_eq!(divided(0, 1, 0), Ok(vec![vec![]]));
+        let told = Err("5 clients, and there is room for fewer".to_owned());
+        assert_eq!(divided(5, 2, 2), told);
+    }
+
+    #[test]
+    fn a_listener_is_the_same_or_one_where_the_same_is_spoken() {
+        let here = ["telnet://127.0.0.1:1", "rid://127.0.0.1:2", "telnet://127.0.0.1:3"];
+        let here = here.map(|place| place.parse().expect("a place"));
+        for (before, found) in [
+            ("telnet://127.0.0.1:3", Some(2)),
+            ("telnet://127.0.0.1:1", Some(0)),
+            ("telnet://127.0.0.1:2", Some(0)),
+            ("rid://127.0.0.1:1", Some(1)),
+            ("p2p://127.0.0.1:1", None),
+            ("smoke://127.0.0.1:1", None),
+        ] {
+            assert_eq!(find_listener(before, &here), found, "{before}");
+        }
+    }
 }
