@@ -241,11 +241,12 @@ impl Server {
         kill_process(self.pid(), signal).expect("it is there");
     }
 
-    /// Puts a new process of the same binary in its place.
+    /// Puts a new process of the same binary in its place, and returns what was told of it.
     #[track_caller]
-    pub(crate) fn upgrade(&mut self) {
+    pub(crate) fn upgrade(&mut self) -> String {
         let told = self.upgrade_by(&mut chatd());
         assert!(told.status.success(), "no upgrade: {told:?}");
+        String::from_utf8(told.stdout).expect("it is text")
     }
 
     /// Has the command do that, which may fail, and returns what it told.
