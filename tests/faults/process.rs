@@ -249,10 +249,20 @@ fn after_a_kill_the_next_server_has_the_port_and_the_clients() {
     let (server, rest) = serving(&format!("--workers 2 --listen {addr}"));
     let listening = killed.elapsed();
     assert_eq!(server.addr(), addr);
-    for mut client in crowd {
-        client.read_to_any_end();
-    }
-    let again: Vec<Client> = (0..count).map(|_| server.connect()).collect();
+    let mut crowd = crowd.into_iter();
+    let parts = [(); 4].map(|()| crowd.by_ref().take(count.div_ceil(4)).collect::<Vec<_>>());
+    let again = thread::scope(|scope| {
+        let come_again = |part: Vec<Client>| {
+            let come_again = |mut client: Client| {
+                client.read_to_any_end();
+                drop(client);
+                server.connect()
+            };
+            part.into_iter().map(come_again).collect::<Vec<_>>()
+        };
+        let parts = parts.map(|part| scope.spawn(move || come_again(part)));
+        parts.map(|part| part.join().expect("all are welcome"))
+    });
     let (back, listening) = (killed.elapsed().as_millis(), listening.as_millis());
     eprintln!("listening after {listening} ms, {count} clients are back after {back} ms");
     drop(again);
