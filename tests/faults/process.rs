@@ -256,9 +256,11 @@ fn after_a_kill_the_next_server_has_the_port_and_the_clients() {
             let come_again = |mut client: Client| {
                 client.read_to_any_end();
                 drop(client);
-                server.connect()
+                server.connect_unread()
             };
-            part.into_iter().map(come_again).collect::<Vec<_>>()
+            let mut part: Vec<Client> = part.into_iter().map(come_again).collect();
+            part.iter_mut().for_each(|client| client.expect_line(WELCOME));
+            part
         };
         let parts = parts.map(|part| scope.spawn(move || come_again(part)));
         parts.map(|part| part.join().expect("all are welcome"))
