@@ -181,6 +181,7 @@ fn without_a_free_descriptor_clients_come_and_go() {
         limit(before.current);
         assert_eq!(asked.join().expect("it is answered"), 0);
     });
+    eprintln!("50 came and went without a free descriptor; others: {}", witnesses.latency());
     drop(witnesses);
     rest.returns(&server);
 }
