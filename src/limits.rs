@@ -311,9 +311,6 @@ pub const HELD_LEN: usize = 4 << 10;
 pub const HELD_LEN_MAX: usize = 256 << 10;
 /// Clients that wait to be read from again and are looked at in a turn.
 pub const RESUMES_MAX: usize = 256;
-/// The same when connections are handed over: everybody else waits for it, and may wait half a
-/// second in all.
-pub const FREEZE_GRACE: Duration = Duration::from_millis(100);
 /// How long a connection that ends is given to read what it is owed.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// The pause before a send is tried again on a socket that said it had room and had none, as it may

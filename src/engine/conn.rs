@@ -17,7 +17,7 @@ use super::token::{Key, Token};
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, ConnId, Event, Message};
 use crate::dialect::{Decoder, Dialect};
-use crate::limits::{CLOSE_GRACE, FREEZE_GRACE, RETRY_PAUSE};
+use crate::limits::{CLOSE_GRACE, RETRY_PAUSE};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -138,11 +138,10 @@ impl Conn {
         self.state == State::Open
     }
 
-    /// Why it ended, if it did; `None` while it is still being accepted.
-    fn ended_for(&self) -> Option<CloseReason> {
+    /// Why it ends, if it does.
+    pub(super) fn ended_for(&self) -> Option<CloseReason> {
         match self.state {
-            State::Accepting => None,
-            State::Open => Some(CloseReason::Internal),
+            State::Accepting | State::Open => None,
             State::Leaving(reason)
             | State::Draining(reason)
             | State::Closing { reason, .. }
@@ -234,8 +233,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if conn.private == NONE {
             self.begin_close(key, reason, false);
         } else {
-            let grace = if self.is_freezing() { FREEZE_GRACE } else { CLOSE_GRACE };
-            self.timers.set(self.now + grace, Timer::Close(key));
+            self.timers.set(self.now + CLOSE_GRACE, Timer::Close(key));
             self.make_ready(key);
         }
     }
@@ -301,7 +299,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             State::Open if self.stopping => CloseReason::Stop,
             _ => return,
         };
-        if self.stopping || self.is_freezing() || blocked && full_for >= CLOSE_GRACE {
+        if self.stopping || blocked && full_for >= CLOSE_GRACE {
             self.begin_close(key, reason, blocked);
         } else {
             let left = CLOSE_GRACE.saturating_sub(full_for).max(RETRY_PAUSE);
@@ -323,10 +321,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     pub(super) fn start_receiving(&mut self, key: Key) {
-        let freezing = self.is_freezing();
-        let Some(conn) = self.conn_mut(key).filter(|conn| !(freezing && conn.is_open())) else {
+        if self.is_freezing() {
             return;
-        };
+        }
+        let Some(conn) = self.conn_mut(key) else { return };
         debug_assert!(!conn.receiving, "one receive at a time");
         conn.receiving = true;
         conn.cancelling = false;
@@ -339,7 +337,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 impl<R, C> Drop for Worker<R, C> {
     fn drop(&mut self) {
         for (_, conn) in &self.conns {
-            if let Some(reason) = conn.ended_for() {
+            if conn.state != State::Accepting {
+                let reason = conn.ended_for().unwrap_or(CloseReason::Internal);
                 self.stats.closed[reason as usize].add(1);
                 self.door.leave(conn.addr.ip());
             }

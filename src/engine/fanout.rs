@@ -398,7 +398,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if conn.retry_count > 1 {
             let pause = RETRY_PAUSE * (1 << conn.retry_count.min(8));
             self.timers.set(now + pause.min(RETRY_PAUSE_MAX), Timer::Retry(key));
-        } else if !(freezing && conn.is_open()) {
+        } else if !freezing {
             conn.polling = true;
             self.ring.poll_out(key.slot, Token::Poll(key).encode());
         }
@@ -417,7 +417,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     pub(super) fn unblock(&mut self, key: Key) {
         let Some(conn) = self.conn(key).filter(|conn| conn.blocked) else { return };
-        if self.is_freezing() && conn.is_open() {
+        if self.is_freezing() {
             return;
         }
         let full_for = self.full_for(conn);

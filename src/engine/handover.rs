@@ -4,9 +4,10 @@
 //! ```text
 //! No ─▶ Freezing ─▶ Still ─▶ Due
 //! ```
-//! Freezing: nothing is accepted or read, receives and polls are called back; who is being said
-//! goodbye to has a moment for it. Still: nothing is in the kernel, nothing is sent, and the core
-//! was told everything. Due: every peer is still; connections are taken out, and the worker ends.
+//! Freezing: nothing is accepted or read, receives and polls are called back. Still: nothing is in
+//! the kernel, nothing is sent, and the core was told everything. Due: every peer is still;
+//! connections are taken out, and the worker ends. Those that are being said goodbye to go along,
+//! though the core knows them no longer.
 //!
 //! What a client sent and nobody received stays in its socket; what was received and not read, and
 //! what it has not been sent, goes along as bytes. So nothing is lost, and nothing comes twice.
@@ -16,14 +17,13 @@ use std::os::fd::OwnedFd;
 
 use serde::{Deserialize, Serialize};
 
+use super::Worker;
 use super::conn::{Conn, Held, Source, State};
 use super::ignored::Skips;
 use super::rate::Rate;
 use super::token::{Key, Token};
-use super::{Timer, Worker};
-use crate::chat::{ConnId, Event, PeerId};
+use crate::chat::{CloseReason, ConnId, Event, PeerId};
 use crate::dialect::Decoder;
-use crate::limits::FREEZE_GRACE;
 use crate::time::Clock;
 use crate::uring::Ring;
 
@@ -58,6 +58,8 @@ pub struct Carried {
     rate: Rate,
     rich: bool,
     stamped: bool,
+    /// It only gets what it is owed, and is closed then.
+    ending: Option<CloseReason>,
 }
 
 /// A connection to go on with.
@@ -75,6 +77,14 @@ pub fn adopted_id(peer: PeerId, place: u32) -> ConnId {
     ConnId { peer, index: place, generation: place }
 }
 
+impl Carried {
+    /// Whether the core knows it still.
+    #[must_use]
+    pub fn is_in(&self) -> bool {
+        self.ending.is_none()
+    }
+}
+
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// Whether everything new waits until it was handed over.
     pub(super) fn is_freezing(&self) -> bool {
@@ -85,21 +95,21 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     pub(super) fn freeze(&mut self) {
         self.handover = Handover::Freezing;
         self.stop_accepting();
-        for key in self.keys_of(Conn::is_open) {
+        for key in self.keys_of(Conn::is_sent_to) {
             self.stop_receiving(key);
             if self.conns[key.slot as usize].polling {
                 self.ring.cancel(Token::Poll(key).encode(), Token::Ignored.encode());
             }
-        }
-        for key in self.keys_of(|conn| matches!(conn.state, State::Draining(_))) {
-            self.timers.set(self.now + FREEZE_GRACE, Timer::Close(key));
         }
     }
 
     /// Says that it is still, once nothing is under way. From then on nothing is sent either: a
     /// send that failed would be news for the core.
     pub(super) fn be_still_if_resting(&mut self) {
-        let is_resting = |conn: &Conn| conn.is_open() && !conn.receiving && !conn.polling;
+        let is_resting = |conn: &Conn| {
+            let stays = matches!(conn.state, State::Open | State::Draining(_));
+            stays && !conn.receiving && !conn.polling
+        };
         if self.handover == Handover::Freezing
             && self.resting.len() == self.lanes.len()
             && self.batch.is_empty()
@@ -112,7 +122,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// Takes out all connections there are, each with its slot in the ring. After the last turn.
     pub fn carry(&mut self) -> Vec<(u32, Carried)> {
-        let keys = self.keys_of(Conn::is_open);
+        let keys = self.keys_of(Conn::is_sent_to);
         let carried: Vec<_> = keys.into_iter().map(|key| (key.slot, self.carry_one(key))).collect();
         self.stats.handed_over.add(carried.len() as u64);
         carried
@@ -123,6 +133,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let id = self.id(key);
         let conn = self.conns.remove(key.slot as usize);
         self.door.leave(conn.addr.ip());
+        let ending = conn.ended_for();
         let held = conn.held.map_or_else(Held::default, |held| *held);
         Carried {
             conn: id,
@@ -136,6 +147,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             rate: conn.rate,
             rich: conn.rich,
             stamped: conn.stamped,
+            ending,
         }
     }
 
@@ -193,11 +205,11 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     fn adopt_one(&mut self, carried: Carried) {
         let Carried { conn: _, addr, listener, decoder, rate, rich, stamped, .. } = carried;
-        let Carried { input, input_ended, unsent, begun_len, .. } = carried;
+        let Carried { input, input_ended, unsent, begun_len, ending, .. } = carried;
         let generation = self.next_generation;
         self.next_generation = generation.wrapping_add(1);
         let slot = self.conns.insert(Conn {
-            state: State::Open,
+            state: ending.map_or(State::Open, State::Draining),
             addr,
             listener,
             decoder,
@@ -219,7 +231,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         self.move_privately(key, whole);
         // In rich mode the line being typed is drawn once everything was sent.
         self.make_ready(key);
-        if input.is_empty() && !input_ended {
+        if let Some(reason) = ending {
+            self.drain(key, reason);
+            self.receive_again(key, input_ended);
+        } else if input.is_empty() && !input_ended {
             self.start_receiving(key);
         } else {
             self.conns[slot].held = Some(Box::new(Held { bytes: input, ended: input_ended }));

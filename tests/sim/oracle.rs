@@ -436,7 +436,11 @@ impl Oracle {
     /// A client that sent everything, then the end of its input, and read on to the end.
     pub(crate) fn assert_answered(&self, id: PersonId) {
         let person = &self.people[id];
-        assert!(person.partial.is_empty(), "client {id}: a line without its end");
+        assert!(
+            person.partial.is_empty(),
+            "client {id}: a line without its end: {:?}",
+            String::from_utf8_lossy(&person.partial)
+        );
         match person.dialect {
             Dialect::Telnet => person.assert_script_done(id),
             Dialect::Rid | Dialect::P2p => person.assert_program_done(id),

@@ -204,7 +204,7 @@ impl World {
 
     /// Clients come, talk, stop reading, and go.
     fn live(&mut self) {
-        for _ in 0..self.options.step_count {
+        while self.steps < self.options.step_count {
             self.bustle();
             if self.options.handovers > 0 && self.rng.chance(self.options.handovers) {
                 self.hand_over();
