@@ -1,13 +1,15 @@
 //! A new process takes the place of the one that serves, with many there: each keeps the
 //! connection, the name, the room, the half of a line, and what was not read.
 
+use std::path::Path;
 use std::thread;
 use std::time::Instant;
 
+use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::net::SocketAddrUnix;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, connect, recv, send, socket};
 
-use crate::harness::{Client, Server, WELCOME, raise_descriptor_limit};
+use crate::harness::{Client, Server, WELCOME, chatd, raise_descriptor_limit};
 use crate::rest::serving;
 use crate::scaled;
 use crate::witnesses::Witnesses;
@@ -125,4 +127,32 @@ fn everybody_stays_when_the_new_process_fails() {
     assert_eq!(server.metric("chatd_adopted_total"), 3 * (count as u64 + 2));
     drop((witnesses, crowd));
     rest.returns(&server);
+}
+
+/// It waits for a reader of its transcript, with the old one's sockets. Nobody else does: it is
+/// ended when its time is over.
+#[test]
+fn a_new_process_that_hangs_is_killed() {
+    let path = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("fifo-{}", std::process::id()));
+    mknodat(CWD, &path, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).expect("a writable directory");
+    let open = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let reader = rustix::fs::open(&path, open, Mode::empty()).expect("it is ours");
+    let mut command = chatd();
+    command.args(["--workers", "2", "--admin", "127.0.0.1:0", "--transcript"]).arg(&path);
+    let mut server = Server::spawn(&mut command);
+    let _: String = server.logged("INFO serving");
+    let mut witnesses = Witnesses::of(&server);
+    drop(reader);
+    let told = witnesses.meanwhile(|| server.upgrade_by(&mut chatd()));
+    let stderr = String::from_utf8_lossy(&told.stderr);
+    let pid = server.pid();
+    let expected =
+        format!("the new process hung, and was killed\nprocess {} goes on\n", pid.as_raw_pid());
+    assert_eq!((told.status.code(), &*stderr), (Some(1), &*expected));
+    let _: String = server.logged("WARN no upgrade cause=\"the new process took too long\"");
+    let reader = rustix::fs::open(&path, open, Mode::empty()).expect("it is ours");
+    server.upgrade();
+    witnesses.talk();
+    drop(reader);
+    std::fs::remove_file(&path).expect("it is ours");
 }
