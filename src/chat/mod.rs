@@ -167,6 +167,7 @@ impl<S: BuildHasher> Chat<S> {
                     self.forget(now, user, sink);
                 }
                 self.forget_ignored_of(peer, sink);
+                self.rooms.forget_conns_of(peer);
                 if self.still.is_some() {
                     self.note_still(peer, sink);
                 }

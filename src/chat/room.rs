@@ -299,6 +299,11 @@ impl<S: BuildHasher> Rooms<S> {
         room.history.push(minute, conn, author, line, &mut self.budget);
     }
 
+    /// All connections of that peer are gone, and others will have their numbers.
+    pub(super) fn forget_conns_of(&mut self, peer: PeerId) {
+        self.slab.iter_mut().for_each(|(_, room)| room.history.forget_conns_of(peer));
+    }
+
     /// Counts the notice if the room is too large to be told each one; says whether it did.
     pub(super) fn sums_up(&mut self, now: Time, id: RoomId, notice: &Message<&str>) -> bool {
         let room = &mut self[id];

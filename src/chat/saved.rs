@@ -13,20 +13,17 @@ use std::net::SocketAddr;
 
 use serde::{Deserialize, Serialize};
 
-use super::event::{Action, ConnId, PeerId, PeerSet, RoomId, Sink};
+use super::event::{Action, ConnId, PeerSet, RoomId, Sink};
+use super::history::GONE;
 use super::message::What;
 use super::nick::{Name, ShownName, is_name};
 use super::room::Presence;
 use super::session::{Away, Seat, SessionId};
 use super::{Chat, Config};
 use crate::limits::{
-    AWAY_TOLD_MAX, FRAME_LEN_MAX, IGNORED_MAX, PEERS_MAX, REMARK_LEN_MAX, ROOMS_PER_CLIENT_MAX,
+    AWAY_TOLD_MAX, FRAME_LEN_MAX, IGNORED_MAX, REMARK_LEN_MAX, ROOMS_PER_CLIENT_MAX,
 };
 use crate::time::Time;
-
-/// Whose the connections of those are who are gone, but not forgotten. No peer has that number.
-const GONE: PeerId = PeerId(u8::MAX);
-const _: () = assert!(PEERS_MAX <= GONE.0 as usize);
 
 /// See the module. Goes through serde.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
