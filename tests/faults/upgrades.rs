@@ -2,6 +2,7 @@
 //! connection, the name, the room, the half of a line, and what was not read.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -95,6 +96,57 @@ fn everybody_stays_and_nothing_is_lost() {
         assert_eq!(server.metric("chatd_upgrades_total"), 1);
     }
     drop((witnesses, crowd));
+    rest.returns(&server);
+}
+
+/// Lines come without a pause, in two dialects, while one process after the other takes over.
+#[test]
+fn a_flood_goes_on_over_upgrades() {
+    /// Lines that it may be ahead of its slowest reader: who reads too slowly is sent away.
+    const AHEAD: usize = 200;
+    const READERS: usize = 4;
+    let count = scaled(20_000);
+    let listen = "--listen rid://127.0.0.1:0 --listen p2p://127.0.0.1:0";
+    let (mut server, rest) = serving(&format!("--workers 2 {listen}"));
+    let mut author = server.connect();
+    author.take_name("author");
+    let mut readers: Vec<Client> = (0..READERS).map(|_| server.connect()).collect();
+    let mut program = server.connect_as("p2p");
+    program.send("1");
+    program.expect("hello 1,you login successed\n");
+    author.expect_to("Client joined 1\r\n");
+    readers.iter_mut().for_each(|reader| reader.expect_to("Client joined 1\r\n"));
+    let read = [const { AtomicUsize::new(0) }; READERS + 1];
+    let reads = |client: &mut Client, before: &str, after: &str, read: &AtomicUsize| {
+        for number in 0..count {
+            client.expect(format!("{before}{number:0>100}{after}"));
+            read.store(number + 1, Ordering::Relaxed);
+        }
+    };
+    let slowest = || read.iter().map(|read| read.load(Ordering::Relaxed)).min().unwrap_or(0);
+    let mut upgrades = 0;
+    thread::scope(|scope| {
+        let (last, others) = read.split_last().expect("there are some");
+        scope.spawn(|| reads(&mut program, "author said : ", "\n", last));
+        for (client, read) in readers.iter_mut().zip(others) {
+            scope.spawn(|| reads(client, "[author] ", "\r\n", read));
+        }
+        scope.spawn(|| {
+            for first in (0..count).step_by(20) {
+                while slowest() + AHEAD < first {
+                    thread::yield_now();
+                }
+                author
+                    .send((first..first + 20).map(|n| format!("{n:0>100}\n")).collect::<String>());
+            }
+        });
+        while slowest() < count {
+            server.upgrade();
+            upgrades += 1;
+        }
+    });
+    eprintln!("{count} lines to {} readers each, over {upgrades} upgrades", READERS + 1);
+    drop((author, readers, program));
     rest.returns(&server);
 }
 
