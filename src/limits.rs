@@ -71,6 +71,8 @@ pub const HANDOVER_PREPARE: Duration = Duration::from_secs(30);
 pub const HANDOVER_READY: Duration = Duration::from_secs(2);
 /// How long it may take to say that it took them over.
 pub const HANDOVER_TAKEN: Duration = Duration::from_millis(500);
+/// The pause after somebody wanted to take over who may not: any user of the machine can ask.
+pub const STRANGER_PAUSE: Duration = Duration::from_millis(500);
 /// How long the new process waits for each packet of the old one.
 pub const HANDOVER_ANSWER: Duration = Duration::from_secs(10);
 /// How long the transcript of the old process may take to write the rest before the new one goes
@@ -83,7 +85,8 @@ const _: () = assert!(
     UPGRADE_PATIENCE.as_millis()
         > HANDOVER_PREPARE.as_millis() + HANDOVER_READY.as_millis() + HANDOVER_ANSWER.as_millis()
 );
-/// How long what it started may take to end once it has told why it could not take over.
+/// How long what it started may take to say so, once the old process has ended the conversation,
+/// and then to end.
 pub const UPGRADE_GRACE: Duration = Duration::from_secs(5);
 /// How often it looks for that end.
 pub const UPGRADE_LOOK: Duration = Duration::from_millis(5);

@@ -3,20 +3,22 @@
 //!
 //! Only the new process and the old one know when clients pass from one to the other. What is done
 //! here is to bring the two together, to tell the operator what came of it, and to end a new one
-//! that hangs: it may hold clients' sockets, which would stay open behind the old one's back.
+//! that hangs: it may hold clients' sockets, which would stay open behind the old one's back. So the
+//! conversation, of which the child has the other copy, is kept until its outcome is known.
 
 use std::env;
 use std::ffi::OsStr;
 use std::io::{self, Read, Write};
-use std::os::fd::OwnedFd;
+use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::process::ExitStatusExt;
 use std::process::{Child, ChildStdout, Command, ExitStatus, Stdio};
-use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use nix::sys::resource::{Resource, setrlimit};
+use nix::errno::Errno;
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
+use nix::sys::resource::{Resource, getrlimit, setrlimit};
 use nix::unistd::geteuid;
 
 use crate::failure::{Failure, Kind};
@@ -33,10 +35,10 @@ const SUPERVISION: [&str; 3] = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"
 pub fn run(pid: u32) -> Result<(), Failure> {
     let channel = Channel::connect(pid).map_err(|error| unreachable(pid, &error))?;
     let origin = ask(&channel, pid)?;
-    let child = start(&origin, channel).map_err(|error| {
+    let child = start(&origin, &channel).map_err(|error| {
         Failure::new(Kind::System, format_args!("the new process: {error}; process {pid} goes on"))
     })?;
-    let told = outcome(child, pid)?;
+    let told = outcome(child, channel, pid)?;
     // It is done, whoever reads this.
     let _ = writeln!(io::stdout(), "{told}");
     Ok(())
@@ -73,12 +75,10 @@ fn ask(channel: &Channel, pid: u32) -> Result<Origin, Failure> {
     Ok(origin)
 }
 
-/// Starts this program in that way. From here on the conversation is the child's alone, so that its
-/// end is seen on the other side.
-fn start(origin: &Origin, channel: Channel) -> io::Result<Child> {
+/// Starts this program in that way, with the conversation as its standard input.
+fn start(origin: &Origin, channel: &Channel) -> io::Result<Child> {
     channel.set_patience(HANDOVER_ANSWER)?;
-    // The clients need as many here. Where that is not permitted, the child may have enough.
-    let _ = setrlimit(Resource::RLIMIT_NOFILE, origin.descriptors, origin.descriptors);
+    raise_descriptor_limit(origin.descriptors);
     let mut command = Command::new(env::current_exe()?);
     let words = origin.arguments.iter().map(|word| OsStr::from_bytes(word));
     command.args(words).current_dir(OsStr::from_bytes(&origin.directory));
@@ -86,20 +86,33 @@ fn start(origin: &Origin, channel: Channel) -> io::Result<Child> {
     for (key, value) in &origin.environment {
         command.env(key, OsStr::from_bytes(value));
     }
-    command.env(handover::ENVIRONMENT, "1").stdin(OwnedFd::from(channel)).stdout(Stdio::piped());
-    command.spawn()
+    command.env(handover::ENVIRONMENT, "1");
+    command.stdin(channel.as_fd().try_clone_to_owned()?).stdout(Stdio::piped()).spawn()
 }
 
-/// Waits for what the child reports.
-fn outcome(mut child: Child, pid: u32) -> Result<String, Failure> {
-    let report = child.stdout.take().map(read);
-    let report = report.and_then(|report| report.recv_timeout(UPGRADE_PATIENCE).ok());
+/// The clients need as many there as here. Where that is not permitted, the child may have enough.
+fn raise_descriptor_limit(descriptors: u64) {
+    let resource = Resource::RLIMIT_NOFILE;
+    if getrlimit(resource).is_ok_and(|(_, limit)| limit < descriptors) {
+        let _ = setrlimit(resource, descriptors, descriptors);
+    }
+}
+
+/// Waits for what comes of it.
+fn outcome(mut child: Child, channel: Channel, pid: u32) -> Result<String, Failure> {
+    let failure = |error: io::Error| Failure::new(Kind::System, error);
+    let report = match child.stdout.take() {
+        Some(pipe) => report(pipe, &channel).map_err(failure)?,
+        None => None,
+    };
     if let Some([DONE, told @ ..]) = report.as_deref() {
         let told = String::from_utf8_lossy(told);
         return Ok(format!("process {} serves in the place of {pid}: {told}", child.id()));
     }
+    // It will not take over: this is how the old process hears of it.
+    drop(channel);
     let patience = if report.is_some() { UPGRADE_GRACE } else { Duration::ZERO };
-    let status = end(&mut child, patience).map_err(|error| Failure::new(Kind::System, error))?;
+    let status = end(&mut child, patience).map_err(failure)?;
     let report = report.unwrap_or_default();
     let told = match (status, String::from_utf8_lossy(&report)) {
         (None, _) => "the new process hung, and was killed".into(),
@@ -113,8 +126,42 @@ fn outcome(mut child: Child, pid: u32) -> Result<String, Failure> {
     // It did not take over: that is no success, whatever it ended with.
     let code = code.and_then(|code| u8::try_from(code).ok()).filter(|code| *code != 0);
     let code = code.unwrap_or(Kind::Broken.number());
-    let told = format_args!("{told}\nprocess {pid} goes on");
-    Err(Failure::new(Kind::Successor(code), told))
+    Err(Failure::new(Kind::Successor(code), format_args!("{told}\nprocess {pid} goes on")))
+}
+
+/// What the child reports, to its end; `None` if that does not come. Once the old process has ended
+/// the conversation, the outcome is certain, and a child that says nothing of it hangs.
+fn report(mut pipe: ChildStdout, channel: &Channel) -> io::Result<Option<Vec<u8>>> {
+    let mut report = Vec::new();
+    let mut deadline = Instant::now() + UPGRADE_PATIENCE;
+    let mut is_over = false;
+    loop {
+        let mut waited = [
+            PollFd::new(pipe.as_fd(), PollFlags::POLLIN),
+            // Its end is told unasked.
+            PollFd::new(channel.as_fd(), PollFlags::empty()),
+        ];
+        let waited = if is_over { &mut waited[..1] } else { &mut waited[..] };
+        let left = deadline.saturating_duration_since(Instant::now());
+        match poll(waited, PollTimeout::try_from(left).unwrap_or(PollTimeout::MAX)) {
+            Err(Errno::EINTR) => continue,
+            Ok(0) => return Ok(None),
+            Ok(_) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let told = waited[0].any() == Some(true);
+        if told {
+            let mut part = [0; 512];
+            let len = pipe.read(&mut part)?;
+            if len == 0 {
+                return Ok(Some(report));
+            }
+            report.extend_from_slice(&part[..len]);
+        } else {
+            is_over = true;
+            deadline = deadline.min(Instant::now() + UPGRADE_GRACE);
+        }
+    }
 }
 
 /// Waits for the end of the child; `None` if it had to be killed.
@@ -129,15 +176,4 @@ fn end(child: &mut Child, patience: Duration) -> io::Result<Option<ExitStatus>> 
     child.kill()?;
     child.wait()?;
     Ok(None)
-}
-
-/// All that comes, from a thread, so that it need not be waited for.
-fn read(mut pipe: ChildStdout) -> mpsc::Receiver<Vec<u8>> {
-    let (report, received) = mpsc::channel();
-    thread::spawn(move || {
-        let mut text = Vec::new();
-        let _ = pipe.read_to_end(&mut text);
-        let _ = report.send(text);
-    });
-    received
 }

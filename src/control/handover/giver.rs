@@ -35,7 +35,7 @@ use crate::handover::{self, Answer, Ask, Origin, Sockets};
 use crate::hub::Bells;
 use crate::limits::{
     ACCEPT_PAUSE, HANDOVER_PREPARE, HANDOVER_READY, HANDOVER_SPARE, HANDOVER_TAKEN,
-    HANDOVER_TRANSCRIPT,
+    HANDOVER_TRANSCRIPT, STRANGER_PAUSE,
 };
 use crate::time::{Clock, Time};
 use crate::uring;
@@ -48,6 +48,8 @@ pub(in crate::control) struct Gate {
     origin: Origin,
     /// The user who started the server.
     uid: u32,
+    /// Whether the kernel can.
+    can_take_out: bool,
 }
 
 impl Gate {
@@ -63,12 +65,17 @@ impl Gate {
             environment: environment.collect(),
             descriptors,
         };
-        Self { socket: handover::listen(process::id()), origin, uid: geteuid().as_raw() }
+        Self {
+            socket: handover::listen(process::id()),
+            origin,
+            uid: geteuid().as_raw(),
+            can_take_out: uring::can_take_out(),
+        }
     }
 
     /// Why nobody will be able to take over, if so.
     pub(in crate::control) fn obstacle(&self) -> Option<String> {
-        if !uring::can_take_out() {
+        if !self.can_take_out {
             return Some(CANNOT_TAKE_OUT.into());
         }
         self.socket.as_ref().err().map(|error| format!("its name is not to be had: {error}"))
@@ -82,10 +89,11 @@ pub(in crate::control) struct Giver {
     socket: UnixListener,
     origin: Origin,
     uid: u32,
-    pub(in crate::control) posts: Posts,
-    pub(in crate::control) admin: Option<(SocketAddr, net::TcpListener)>,
-    pub(in crate::control) stats: Arc<ControlStats>,
-    pub(in crate::control) found: UnboundedSender<Successor>,
+    can_take_out: bool,
+    posts: Posts,
+    admin: Option<(SocketAddr, net::TcpListener)>,
+    stats: Arc<ControlStats>,
+    found: UnboundedSender<Successor>,
 }
 
 /// A process that is ready to take over.
@@ -109,10 +117,10 @@ impl Giver {
         stats: Arc<ControlStats>,
         found: UnboundedSender<Successor>,
     ) -> io::Result<Option<Self>> {
-        let Gate { socket, origin, uid } = gate;
+        let Gate { socket, origin, uid, can_take_out } = gate;
         let Ok(socket) = socket else { return Ok(None) };
         let socket = UnixListener::from_std(socket.into())?;
-        Ok(Some(Self { socket, origin, uid, posts, admin, stats, found }))
+        Ok(Some(Self { socket, origin, uid, can_take_out, posts, admin, stats, found }))
     }
 
     /// Hears them, until the server stops.
@@ -150,6 +158,9 @@ impl Giver {
                 return Ok(Connection(socket));
             }
             warn!(pid = peer.pid, user = peer.uid, "no upgrade by this user");
+            drop(socket);
+            // Whoever goes on asking does not fill the log.
+            sleep(STRANGER_PAUSE).await;
         }
     }
 
@@ -165,7 +176,7 @@ impl Giver {
                     );
                     return Err(connection.refuse(reason).await);
                 }
-                Ask::Hello { .. } => match uring::can_take_out() {
+                Ask::Hello { .. } => match self.can_take_out {
                     true => connection.answer(&Answer::Given(&self.origin), &[]).await?,
                     false => return Err(connection.refuse(CANNOT_TAKE_OUT.into()).await),
                 },
