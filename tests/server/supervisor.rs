@@ -2,6 +2,7 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Instant;
 
 use crate::harness::{PATIENCE, Server, chatd, run};
 
@@ -82,11 +83,14 @@ fn after_an_upgrade_the_new_process_is_the_server() {
 }
 
 /// What else it is told than that all are alive.
+#[track_caller]
 fn told_but_alive(manager: &UnixDatagram) -> String {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let news = told(manager);
         if news != "WATCHDOG=1" {
             return news;
         }
+        assert!(Instant::now() < deadline, "nothing else is told");
     }
 }

@@ -407,3 +407,36 @@ impl Control {
         self.start_admin()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+    use crate::handover::Channel;
+
+    /// However late it comes: either both know that the clients were taken over, or neither.
+    #[test]
+    fn the_last_word_is_heard_or_cannot_be_said() {
+        let test = || {
+            tokio_uring::start(async {
+                for in_time in [true, false] {
+                    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                    let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+                    let (own, other) = pair.expect("two descriptors");
+                    let own = UnixStream::from_std(own.into()).expect("a runtime");
+                    let (connection, channel) = (Connection(own), Channel::from(other));
+                    if in_time {
+                        channel.say(Ask::Ready { pid: 1 }).expect("it is heard");
+                        channel.say(Ask::Taken).expect("it is heard");
+                    }
+                    assert_eq!(connection.was_taken(), in_time);
+                    assert!(channel.say(Ask::Taken).is_err(), "nobody hears it any more");
+                }
+            });
+        };
+        thread::spawn(test).join().expect("the test passes");
+    }
+}
