@@ -4,16 +4,19 @@
 //! Most of them are played by the test, which speaks their half of the conversation.
 
 use std::fs;
-use std::io::{BufRead, BufReader, ErrorKind, Write};
+use std::io::{BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Write};
+use std::mem::MaybeUninit;
 use std::net::TcpListener;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 use std::thread;
 
+use rustix::cmsg_space;
 use rustix::net::{
-    AddressFamily, RecvFlags, SendFlags, SocketAddrUnix, SocketType, bind, connect, recv, send,
-    socket,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv,
+    recvmsg, send, sendmsg, socket, socketpair,
 };
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use rustix::thread::set_thread_res_uid;
@@ -183,6 +186,81 @@ fn one_that_hangs_is_given_up() {
     assert_balanced(&server);
     server.upgrade();
     witnesses.finish();
+}
+
+/// The real one, with somebody in between who does not pass on the word to go.
+#[test]
+fn one_that_is_not_let_go_has_touched_nothing() {
+    let options = ["--workers", "2", "--admin", "127.0.0.1:0"];
+    let mut server = Server::spawn(chatd().args(options));
+    let mut witnesses = Witnesses::of(&server);
+    let old = Fake::of(server.pid());
+    old.ask(hello());
+    let (new, stdin) =
+        socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+            .expect("two descriptors");
+    let mut command = chatd();
+    command.args(options).args(["--listen", "telnet://127.0.0.1:0"]);
+    command.env("CHATD_HANDOVER", "1").stdin(stdin).stdout(Stdio::piped());
+    let child = command.spawn().expect("the binary was built");
+    drop(command);
+    for _ in ["Sockets", "HandOver"] {
+        pass_on(&new, &old.0);
+        while pass_on(&old.0, &new) {}
+    }
+    pass_on(&new, &old.0);
+    assert_eq!(old.hear(), b"\x81\xa5Given\xc0", "it may go");
+    witnesses.plato.send("said meanwhile\n");
+    // Its sockets are its own by now, and it waits.
+    let newcomer = server.connect_unread();
+    drop(new);
+    let ended = wait(child, PATIENCE);
+    let report = String::from_utf8_lossy(&ended.stdout);
+    assert_eq!(ended.status.code(), Some(71), "{report}");
+    assert!(
+        report.ends_with("the server has ended the conversation; its log says why"),
+        "{report}"
+    );
+    let joined = format!("Client joined {}", newcomer.name);
+    witnesses.plato.expect_line(&joined);
+    // Whichever comes first.
+    let mut lines = [witnesses.zeno.line(), witnesses.zeno.line()];
+    lines.sort_unstable();
+    assert_eq!(lines, [&joined[..], "[plato] said meanwhile"]);
+    newcomer.reset();
+    for client in [&mut witnesses.plato, &mut witnesses.zeno] {
+        client.expect_line(joined.replace("joined", "left"));
+    }
+    assert_balanced(&server);
+    server.upgrade();
+    witnesses.talk();
+    witnesses.late.expect_to("[plato] said meanwhile\r\n");
+}
+
+/// Passes a packet on, with the descriptors that come with it. Whether the message goes on.
+fn pass_on(from: &OwnedFd, to: &OwnedFd) -> bool {
+    let mut packet = vec![0; 1 << 17];
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
+    let mut taken = RecvAncillaryBuffer::new(&mut space);
+    let parts = &mut [IoSliceMut::new(&mut packet)];
+    let len = recvmsg(from, parts, &mut taken, RecvFlags::CMSG_CLOEXEC).expect("it speaks").bytes;
+    assert_ne!(len, 0, "it has ended");
+    let taken: Vec<OwnedFd> = taken
+        .drain()
+        .flat_map(|part| match part {
+            RecvAncillaryMessage::ScmRights(part) => part.collect(),
+            _ => Vec::new(),
+        })
+        .collect();
+    let given: Vec<_> = taken.iter().map(AsFd::as_fd).collect();
+    let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
+    let mut ancillary = SendAncillaryBuffer::new(&mut space);
+    if !given.is_empty() {
+        assert!(ancillary.push(SendAncillaryMessage::ScmRights(&given)));
+    }
+    let parts = [IoSlice::new(&packet[..len])];
+    sendmsg(to, &parts, &mut ancillary, SendFlags::NOSIGNAL).expect("it is heard");
+    packet[0] == 1
 }
 
 #[test]
