@@ -5,7 +5,8 @@
 //! A seed that fails is printed with the command that replays it. In the environment:
 //! - `SIM_SEED=N` with the test `replay`: runs that seed; `SIM_TRACE=1` prints all that happens;
 //!   `SIM_WORDS=N` is for seeds from the time when clients had fewer kinds of lines.
-//! - `SIM_SEEDS=N`: how many seeds the campaign runs; `SIM_START=N`: from which on.
+//! - `SIM_SEEDS=N`: how many seeds the campaign runs; `SIM_START=N`: from which on. With
+//!   `--nocapture` it says how far it came.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -90,7 +91,7 @@ fn campaign(shard: u64) {
         }
         assert!(failed.len() < FAILURES_MAX, "seeds that failed: {failed:?}");
         if (seed - shard).is_multiple_of(PROGRESS) {
-            println!("campaign_{shard}: held up to seed {seed}, but {failed:?}");
+            println!("campaign_{shard}: held up to seed {seed}, failed: {failed:?}");
         }
     }
     assert!(failed.is_empty(), "seeds that failed: {failed:?}");
