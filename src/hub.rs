@@ -82,6 +82,8 @@ pub struct Batch {
     text: String,
     /// The peer is short of memory for what it is told.
     pub short: bool,
+    /// What the wall clock says, in seconds since 1970. Each exchange needs it anew.
+    pub wall: u64,
 }
 
 /// Actions on their way to a peer.
@@ -183,6 +185,7 @@ impl Shared {
         outbox: &mut Outbox,
     ) -> Exchanged {
         debug_assert!(outbox.is_empty(), "an outbox is applied before the next exchange");
+        self.chat.set_wall(batch.wall);
         if self.chat.deadline() <= now {
             self.chat.handle(now, Event::Tick, &mut self.outboxes);
         }

@@ -1,7 +1,7 @@
 //! Instants as plain numbers, so that the core and the simulation need no clock of their own.
 
 use std::ops::{Add, Sub};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// An instant: nanoseconds since the server's start. Monotonic; a jump of the wall clock does not
 /// touch it.
@@ -16,13 +16,6 @@ impl Time {
     #[must_use]
     pub fn since(self, earlier: Self) -> Duration {
         Duration::from_nanos(self.0.saturating_sub(earlier.0))
-    }
-
-    /// Minutes since midnight, UTC; `start` is when `Time::default()` was, in seconds since 1970.
-    #[must_use]
-    pub fn minute_of_day(self, start: u64) -> u16 {
-        let minute = (start + self.0 / 1_000_000_000) / 60 % (24 * 60);
-        u16::try_from(minute).expect("a day is short")
     }
 }
 
@@ -47,6 +40,16 @@ impl Sub for Time {
 pub trait Clock {
     /// The present instant; never earlier than one given before.
     fn now(&self) -> Time;
+
+    /// What the wall clock says, in seconds since 1970: for people, to whom it is shown. It may
+    /// jump either way, so that nothing else goes by it.
+    fn wall(&self) -> u64;
+}
+
+/// Minutes since midnight, UTC, by a wall clock.
+#[must_use]
+pub fn minute_of_day(wall: u64) -> u16 {
+    u16::try_from(wall / 60 % (24 * 60)).expect("a day is short")
 }
 
 /// The kernel's monotonic clock, counted from one start shared by all workers.
@@ -66,5 +69,21 @@ impl Monotonic {
 impl Clock for Monotonic {
     fn now(&self) -> Time {
         Time::default() + self.start.elapsed()
+    }
+
+    fn wall(&self) -> u64 {
+        SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn minutes_are_those_of_the_day() {
+        for (wall, minute) in [(0, 0), (59, 0), (60, 1), (86_399, 1_439), (86_400, 0)] {
+            assert_eq!(minute_of_day(wall), minute);
+        }
     }
 }

@@ -107,7 +107,6 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         listener_count: 1,
         pace: Duration::from_millis(1),
         drain: Duration::from_secs(1),
-        start: 0,
         bounds: Bounds::default(),
     };
     let hub = chat::Config {
@@ -118,7 +117,6 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         motd: false,
         nicknames: chat::Nicknames::Ascii,
         history_lines: 3,
-        start: 0,
     };
     let ring = Uring::new(Options {
         submissions: 256,

@@ -11,6 +11,7 @@ mod goals;
 mod joins;
 mod load;
 mod quiet;
+mod slow;
 mod table;
 
 use crate::options::{parse_duration, say, tell, write_json};
@@ -77,6 +78,8 @@ pub(crate) enum Preset {
     Rate20,
     /// A pair talks while 10,000 others get 10 lines/s (chatd only)
     Quiet,
+    /// 700 clients with 300 beside them who do not read, and without (chatd only)
+    Slow,
     /// 10,000 connects as fast as possible
     Connect,
     /// Memory of 10,000 idle clients (chatd only)
@@ -94,6 +97,8 @@ pub(crate) enum Preset {
 enum Side {
     Chatd,
     Floor,
+    /// chatd, with slow readers.
+    Beset,
     /// chatd, and the generator as it is.
     Engine,
     /// chatd, and a generator that throws away what it reads.
@@ -188,6 +193,7 @@ impl<'a> Bench<'a> {
     fn sides(&self, preset: Preset) -> Vec<Side> {
         match self.arguments {
             _ if preset == Preset::Engine => vec![Side::Engine, Side::Plain],
+            _ if preset == Preset::Slow => vec![Side::Beset, Side::Chatd],
             BenchArguments { self_check: true, .. } => vec![Side::Floor, Side::Floor],
             BenchArguments { alone: true, .. } => vec![Side::Chatd],
             _ if preset.is_like_floor() => vec![Side::Chatd, Side::Floor, Side::Floor],
@@ -210,7 +216,10 @@ impl Preset {
 
     /// Whether the floor can do it: it knows no rooms, and memory is no part of it.
     fn has_floor(self) -> bool {
-        !matches!(self, Self::Quiet | Self::Memory | Self::Joins | Self::Capacity | Self::Engine)
+        !matches!(
+            self,
+            Self::Quiet | Self::Slow | Self::Memory | Self::Joins | Self::Capacity | Self::Engine
+        )
     }
 
     /// Whether the floor has to be compared with itself.

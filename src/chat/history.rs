@@ -10,7 +10,6 @@ use super::event::ConnId;
 use super::message::{Message, What};
 use super::nick::ShownName;
 use crate::limits::{HISTORY_LEN_MAX, HISTORY_STEP};
-use crate::time::Time;
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -31,7 +30,8 @@ pub(super) struct Budget {
 struct Past {
     author: ShownName,
     conn: ConnId,
-    at: Time,
+    /// When the wall clock said that it was, in minutes since midnight, UTC.
+    minute: u16,
     what: What,
     /// Its memory is used again and again.
     text: String,
@@ -58,7 +58,7 @@ impl History {
     /// Keeps a line, and lets go of the oldest for it. Without memory for it, it is not kept.
     pub(super) fn push(
         &mut self,
-        now: Time,
+        minute: u16,
         conn: ConnId,
         author: ShownName,
         (what, text): (What, &str),
@@ -79,7 +79,7 @@ impl History {
         memory.reserve_exact(len_for(text));
         memory.push_str(text);
         budget.len += memory.capacity();
-        self.lines.push_back(Past { author, conn, at: now, what, text: memory });
+        self.lines.push_back(Past { author, conn, minute, what, text: memory });
     }
 
     /// Lets go of everything.
@@ -89,13 +89,12 @@ impl History {
         }
     }
 
-    /// What is kept, the oldest first, with its author, and as people read it. `start` is when the
-    /// server's time began, in seconds since 1970.
-    pub(super) fn messages(&self, start: u64) -> impl Iterator<Item = (ConnId, Message<&str>)> {
-        self.lines.iter().map(move |line| {
-            let Past { author, conn, at, what, text } = line;
-            let minute = at.minute_of_day(start);
-            (*conn, Message::Past { minute, author: author.as_str(), what: *what, text })
+    /// What is kept, the oldest first, with its author, and as people read it.
+    pub(super) fn messages(&self) -> impl Iterator<Item = (ConnId, Message<&str>)> {
+        self.lines.iter().map(|line| {
+            let Past { author, conn, minute, what, text } = line;
+            let author = author.as_str();
+            (*conn, Message::Past { minute: *minute, author, what: *what, text })
         })
     }
 }
@@ -114,7 +113,7 @@ mod tests {
 
     fn push(history: &mut History, text: &str, budget: &mut Budget) {
         let author = ShownName::new("plato").expect("a short name");
-        history.push(Time(0), CONN, author, (What::Said, text), budget);
+        history.push(0, CONN, author, (What::Said, text), budget);
     }
 
     fn texts(history: &History) -> Vec<&str> {
@@ -159,17 +158,5 @@ mod tests {
         assert_eq!((texts(&third).len(), budget.len()), (0, HISTORY_LEN_MAX));
         push(&mut first, &"x".repeat(HISTORY_STEP + 1), &mut budget);
         assert_eq!((texts(&first).len(), budget.len()), (0, HISTORY_LEN_MAX - HISTORY_STEP));
-    }
-
-    #[test]
-    fn minutes_are_those_of_the_day() {
-        let (mut history, mut budget) = (History::default(), Budget::new(1));
-        for (start, at, minute) in [(0, 0, 0), (59, 1, 1), (86_399, 0, 1_439), (86_399, 1, 0)] {
-            let author = ShownName::new("plato").expect("a short name");
-            let at = Time(at * 1_000_000_000);
-            history.push(at, CONN, author, (What::Said, ""), &mut budget);
-            let past = Message::Past { minute, author: "plato", what: What::Said, text: "" };
-            assert_eq!(history.messages(start).next(), Some((CONN, past)));
-        }
     }
 }

@@ -17,8 +17,8 @@ impl<S: BuildHasher> Chat<S> {
     pub(super) fn line(&mut self, now: Time, user: SessionId, line: &str, sink: &mut impl Sink) {
         match Command::parse(line) {
             Command::Nothing => {}
-            Command::Say(text) => self.speak(now, user, (What::Said, text), sink),
-            Command::Act(text) => self.speak(now, user, (What::Acted, text), sink),
+            Command::Say(text) => self.speak(user, (What::Said, text), sink),
+            Command::Act(text) => self.speak(user, (What::Acted, text), sink),
             Command::Help => self.tell(user, Message::Help, sink),
             Command::HelpOn(word) => self.help_on(user, word, sink),
             Command::Motd => self.tell(user, Message::Motd, sink),
@@ -73,13 +73,7 @@ impl<S: BuildHasher> Chat<S> {
     }
 
     /// Tells the others in the user's room something of the user's own.
-    fn speak(
-        &mut self,
-        now: Time,
-        user: SessionId,
-        (what, text): (What, &str),
-        sink: &mut impl Sink,
-    ) {
+    fn speak(&mut self, user: SessionId, (what, text): (What, &str), sink: &mut impl Sink) {
         let Some(room) = self.room_of(user) else { return };
         self.come_back(user, sink);
         let (conn, name) = (self.sessions[user].conn, self.sessions[user].name());
@@ -89,7 +83,7 @@ impl<S: BuildHasher> Chat<S> {
             What::Acted => Message::Acted { author, text },
         };
         self.tell_room(room, By { conn, hears: false }, message, sink);
-        self.rooms.remember(now, room, conn, name, (what, text));
+        self.rooms.remember(self.minute, room, conn, name, (what, text));
     }
 
     fn direct(&mut self, user: SessionId, to: &str, text: &str, sink: &mut impl Sink) {
@@ -294,7 +288,7 @@ impl<S: BuildHasher> Chat<S> {
     /// The last lines of a room but those of people whom the user ignores.
     fn past_of(&self, user: SessionId, room: RoomId) -> impl Iterator<Item = Message<&str>> {
         let ignored = self.sessions.ignored(user);
-        let past = self.rooms[room].history.messages(self.start);
+        let past = self.rooms[room].history.messages();
         past.filter(|(author, _)| !ignored.contains(author)).map(|(_, past)| past)
     }
 

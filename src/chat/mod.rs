@@ -36,7 +36,7 @@ pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};
 
 use crate::limits::ROOMS_PER_CLIENT_MAX;
-use crate::time::Time;
+use crate::time::{Time, minute_of_day};
 use nick::ALL;
 use room::{LOBBY, Room, Rooms};
 use session::{Seat, SessionId, Sessions};
@@ -58,8 +58,6 @@ pub struct Config {
     pub nicknames: Nicknames,
     /// Lines of each room that are kept for those who join it.
     pub history_lines: usize,
-    /// When `Time::default()` was, in seconds since 1970.
-    pub start: u64,
 }
 
 /// Whose doing something is that a room is told.
@@ -79,7 +77,8 @@ pub struct Chat<S = RandomState> {
     observers: PeerSet,
     has_motd: bool,
     nicknames: Nicknames,
-    start: u64,
+    /// By the wall clock, since midnight, UTC.
+    minute: u16,
     stale_count: u64,
 }
 
@@ -89,7 +88,7 @@ impl<S: BuildHasher + Clone> Chat<S> {
     #[must_use]
     pub fn new(config: Config, hasher: S) -> Self {
         let Config { peer_count, observers, rooms, clients_max, .. } = config;
-        let Config { motd, nicknames, history_lines, start, .. } = config;
+        let Config { motd, nicknames, history_lines, .. } = config;
         Self {
             sessions: Sessions::new(peer_count, clients_max, nicknames, hasher.clone()),
             rooms: Rooms::new(&rooms, history_lines, peer_count, hasher),
@@ -97,7 +96,7 @@ impl<S: BuildHasher + Clone> Chat<S> {
             observers,
             has_motd: motd,
             nicknames,
-            start,
+            minute: 0,
             stale_count: 0,
         }
     }
@@ -109,6 +108,12 @@ impl<S: BuildHasher> Chat<S> {
         for (id, _) in self.rooms.iter() {
             self.opened(id, sink);
         }
+    }
+
+    /// What the wall clock says from here on, in seconds since 1970: it may jump either way. What
+    /// is remembered keeps the time it was said at.
+    pub fn set_wall(&mut self, wall: u64) {
+        self.minute = minute_of_day(wall);
     }
 
     /// Takes one event and gives `sink` what follows from it. `now` is never earlier than before.
@@ -132,7 +137,7 @@ impl<S: BuildHasher> Chat<S> {
             }
             Event::To { conn, name, text } => {
                 if let Some(user) = self.live(conn) {
-                    self.to(now, user, name, text, sink);
+                    self.to(user, name, text, sink);
                 }
             }
             Event::Invalid { conn } => {
@@ -289,7 +294,7 @@ impl<S: BuildHasher> Chat<S> {
             let message = Message::Framed { author: author.as_str(), text };
             self.tell_room(room, By { conn, hears: false }, message, sink);
             for line in text.lines().filter(|line| !line.is_empty()) {
-                self.rooms.remember(now, room, conn, author, (What::Said, line));
+                self.rooms.remember(self.minute, room, conn, author, (What::Said, line));
             }
             return;
         }
@@ -314,13 +319,13 @@ impl<S: BuildHasher> Chat<S> {
     }
 
     /// To everybody in the lobby, or to one person, who alone hears of it.
-    fn to(&mut self, now: Time, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
+    fn to(&mut self, user: SessionId, name: &str, text: &str, sink: &mut impl Sink) {
         if name.eq_ignore_ascii_case(ALL) {
             let author = self.sessions[user].name();
             let message = Message::Said { author: author.as_str(), text };
             let conn = self.sessions[user].conn;
             self.tell_room(LOBBY, By { conn, hears: true }, message, sink);
-            self.rooms.remember(now, LOBBY, conn, author, (What::Said, text));
+            self.rooms.remember(self.minute, LOBBY, conn, author, (What::Said, text));
         } else if let Some(reader) = self.named_or_told(user, name, sink)
             && !self.is_refused(user, reader, sink)
         {

@@ -278,14 +278,14 @@ impl<S: BuildHasher> Rooms<S> {
     /// Keeps what was said in a room, for those who join it.
     pub(super) fn remember(
         &mut self,
-        now: Time,
+        minute: u16,
         id: RoomId,
         conn: ConnId,
         author: ShownName,
         line: (What, &str),
     ) {
         let room = &mut self.slab[id.0 as usize];
-        room.history.push(now, conn, author, line, &mut self.budget);
+        room.history.push(minute, conn, author, line, &mut self.budget);
     }
 
     /// Counts the notice if the room is too large to be told each one; says whether it did.

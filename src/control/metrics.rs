@@ -234,7 +234,6 @@ pub(super) mod tests {
             motd: false,
             nicknames: chat::Nicknames::Ascii,
             history_lines: 3,
-            start: 0,
         };
         Sources {
             workers,

@@ -13,7 +13,7 @@ use std::net;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver};
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tracing::{error, info, warn};
@@ -90,7 +90,6 @@ async fn serve(
         listener_count: count(config.listen.len()),
         pace: config.pace,
         drain: config.drain,
-        start: unix_seconds(),
         bounds: config.bounds,
     };
     opened.tell(&workers, config.confinement);
@@ -196,11 +195,6 @@ fn client_bounds(
     (table.min(clients), clients)
 }
 
-/// The present instant, which the server's time begins with.
-fn unix_seconds() -> u64 {
-    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs())
-}
-
 fn count(few: usize) -> u32 {
     u32::try_from(few).expect("bounded far below by limits.rs")
 }
@@ -227,7 +221,6 @@ impl Peer {
             motd: !config.motd.is_empty(),
             nicknames: config.nicknames,
             history_lines: config.history_lines,
-            start: unix_seconds(),
         };
         Ok(Self {
             id,
@@ -242,6 +235,7 @@ impl Peer {
     /// Hands in what there is, wakes whom it concerns, and takes what the others did.
     fn exchange(&mut self, transcript: Option<&mut Transcript>) {
         let Self { id, hub, bells, clock, batch, outbox } = self;
+        batch.wall = clock.wall();
         let exchanged = hub.exchange(*id, clock.now(), batch, outbox);
         bells.ring_all(exchanged.wake);
         if let Some(transcript) = transcript {

@@ -38,6 +38,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// With sends to make, the lock is not waited for.
     fn meet_hub(&mut self, outbox: &mut Outbox) -> Option<Exchanged> {
         let (peer, now) = (self.peer, self.now);
+        self.batch.wall = self.clock.wall();
         if self.has_work() && !self.batch.is_full() {
             self.hub.try_exchange(peer, now, &mut self.batch, outbox)
         } else {

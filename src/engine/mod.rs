@@ -84,8 +84,6 @@ pub struct Config {
     pub pace: Duration,
     /// How long clients are given to read what they are owed when the server stops.
     pub drain: Duration,
-    /// When the clock's time began, in seconds since 1970.
-    pub start: u64,
     /// What one client may take.
     pub bounds: Bounds,
 }

@@ -123,7 +123,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         line.clear();
         dialect.render(message, &mut line);
         if stamped {
-            stamp(self.config.start, self.now, &mut line);
+            stamp(self.clock.wall(), &mut line);
         }
         self.stats.renderings.add(1);
         self.tell_bytes(key, &line);
@@ -401,7 +401,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             line.clear();
             rendering.dialect.render(message, &mut line);
             if rendering.stamped {
-                stamp(self.config.start, self.now, &mut line);
+                stamp(self.clock.wall(), &mut line);
             }
             self.stats.renderings.add(1);
             if !line.is_empty() {

@@ -16,7 +16,7 @@ use crate::dialect::Dialect;
 use crate::limits::{
     CHUNK_LEN, FRAME_LEN_MAX, FRAME_LINES_MAX, FRAME_RENDERED_LEN_MAX, SHOWN_NAME_LEN_MAX,
 };
-use crate::time::{Clock, Time};
+use crate::time::{Clock, minute_of_day};
 use crate::uring::Ring;
 
 /// Bytes of a time and the blank behind it.
@@ -50,9 +50,9 @@ impl Rendering {
     }
 }
 
-/// Puts the time before each line of `text`. `start` is when time began, in seconds since 1970.
-pub(super) fn stamp(start: u64, now: Time, text: &mut Vec<u8>) {
-    let minute = now.minute_of_day(start);
+/// Puts the time before each line of `text`, as the wall clock has it.
+pub(super) fn stamp(wall: u64, text: &mut Vec<u8>) {
+    let minute = minute_of_day(wall);
     let mut time = [0; STAMP_LEN];
     write!(&mut time[..], "{:02}:{:02} ", minute / 60, minute % 60).expect("it is that long");
     let mut begin = 0;
@@ -133,14 +133,14 @@ mod tests {
 
     #[test]
     fn each_line_begins_with_the_time() {
-        for (start, seconds, text, stamped) in [
-            (0, 0, "", ""),
-            (0, 59, "a\r\n", "00:00 a\r\n"),
-            (86_399, 1, "a\r\n\r\nb\r\n", "00:00 a\r\n00:00 \r\n00:00 b\r\n"),
-            (45_240, 0, "no end", "12:34 no end"),
+        for (wall, text, stamped) in [
+            (0, "", ""),
+            (59, "a\r\n", "00:00 a\r\n"),
+            (86_400, "a\r\n\r\nb\r\n", "00:00 a\r\n00:00 \r\n00:00 b\r\n"),
+            (45_240, "no end", "12:34 no end"),
         ] {
             let mut out = text.as_bytes().to_vec();
-            stamp(start, Time(seconds * 1_000_000_000), &mut out);
+            stamp(wall, &mut out);
             assert_eq!(String::from_utf8_lossy(&out), stamped);
         }
     }

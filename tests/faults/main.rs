@@ -4,7 +4,8 @@
 //! Each test ends at rest: everybody has left, and what was accepted is what was closed, for a
 //! counted reason; no room, client or descriptor is left over (`rest`).
 //!
-//! `FAULTS_SCALE` multiplies the counts, 1 if it is not set.
+//! `FAULTS_SCALE` multiplies the counts, 1 if it is not set. With `--nocapture` each prints what it
+//! measured; `tests/faults/measure` runs them at their full size.
 
 /// The server and its clients. This target needs a part of it.
 #[allow(dead_code)]
@@ -19,6 +20,8 @@ mod witnesses;
 mod addresses;
 /// What happens to a process: signals, its log, its transcript, its end.
 mod process;
+/// Those who read too slowly.
+mod slow;
 /// Many at once, or one who does everything at once.
 mod storms;
 

@@ -12,11 +12,14 @@ use rustix::process::{Signal, WaitId, WaitIdOptions, waitid};
 use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 
 use crate::harness::{
-    Client, PATIENCE, Server, WELCOME, chatd, has_program, raise_descriptor_limit,
+    Client, End, PATIENCE, Server, WELCOME, chatd, has_program, raise_descriptor_limit,
 };
 use crate::rest::{Rest, serving};
 use crate::scaled;
 use crate::witnesses::{Over, Witnesses};
+
+/// Less than a client of these tests waits for anything.
+const STILL_MAX: Duration = Duration::from_secs(30);
 
 /// Two addresses where nobody listens. Nobody else asks for ports of this host.
 fn free_addresses(host: u8) -> [SocketAddr; 2] {
@@ -126,9 +129,10 @@ fn a_log_that_nobody_reads_stops_nobody_and_is_counted() {
         witnesses.talk();
     }
     drop(unread);
+    let (dropped, latency) = (server.metric(DROPPED), witnesses.latency());
     drop(witnesses);
     rest.returns(&server);
-    let dropped = server.metric(DROPPED);
+    eprintln!("{dropped} lines of an unread log were dropped; meanwhile: {latency}");
     // It goes on where it stopped.
     server.signal(Signal::USR1);
     let _: String = server.logged("a signal that means nothing here signal=");
@@ -180,7 +184,8 @@ fn a_transcript_that_nobody_reads_is_counted() {
 fn nobody_is_to_blame_for_a_server_that_stood_still() {
     // Longer than a byte may be late.
     const AGE: u64 = 3;
-    const STILL: Duration = Duration::from_secs(AGE + 1);
+    let still =
+        Duration::from_secs(AGE + 1).max(Duration::from_secs(scaled(3) as u64).min(STILL_MAX));
     let (server, rest) = serving(&format!("--workers 2 --behind-age {AGE}"));
     let [mut author, mut quick] = server.lobby(["author", "quick"]);
     let mut late = server.connect_narrow();
@@ -211,8 +216,8 @@ fn nobody_is_to_blame_for_a_server_that_stood_still() {
     // Whoever comes is told of first or last: both are right.
     let joined = |line: &str| line.starts_with("Client joined ");
     let mut newcomer = server.connect_unread();
-    while stopped.elapsed() < STILL {
-        thread::park_timeout(STILL.saturating_sub(stopped.elapsed()));
+    while stopped.elapsed() < still {
+        thread::park_timeout(still.saturating_sub(stopped.elapsed()));
     }
     server.signal(Signal::CONT);
     let mut late = reading.join().expect("it has what was sent before");
@@ -225,6 +230,7 @@ fn nobody_is_to_blame_for_a_server_that_stood_still() {
         assert_eq!(lines.next(), None);
     }
     assert_eq!(server.metric("chatd_closed_total{reason=\"slow\"}"), 0);
+    eprintln!("stopped for {still:?}: nobody was closed, all {total} lines came");
     drop((author, quick, late, newcomer));
     rest.returns(&server);
 }
@@ -236,25 +242,48 @@ fn after_a_kill_the_next_server_has_the_port_and_the_clients() {
     let count = scaled(200);
     let (server, _) = serving("--workers 2");
     let addr = server.addr();
-    let crowd: Vec<Client> = (0..count).map(|_| server.connect()).collect();
+    // From several addresses: where few ports are free, connecting is a long search for one.
+    let come = |host| {
+        let mut client = server.connect_from([127, 9, 9, host]);
+        client.expect_line(WELCOME);
+        client
+    };
+    let crowd: Vec<Client> = (1..=4).cycle().take(count).map(come).collect();
     server.signal(Signal::KILL);
     assert_eq!(server.wait(PATIENCE).code, None);
     let killed = Instant::now();
     let (server, rest) = serving(&format!("--workers 2 --listen {addr}"));
     let listening = killed.elapsed();
     assert_eq!(server.addr(), addr);
-    for mut client in crowd {
-        client.read_to_any_end();
-    }
-    let again: Vec<Client> = (0..count).map(|_| server.connect()).collect();
+    let mut crowd = crowd.into_iter();
+    let parts = [(); 4].map(|()| crowd.by_ref().take(count.div_ceil(4)).collect::<Vec<_>>());
+    let again = thread::scope(|scope| {
+        let come_again = |part: Vec<Client>, host: u8| {
+            let come_again = |mut client: Client| {
+                client.read_to_any_end();
+                drop(client);
+                server.connect_from([127, 9, 10, host])
+            };
+            let mut part: Vec<Client> = part.into_iter().map(come_again).collect();
+            part.iter_mut().for_each(|client| client.expect_line(WELCOME));
+            part
+        };
+        let mut hosts = 1..;
+        let parts = parts.map(|part| {
+            let host = hosts.next().expect("there are four");
+            scope.spawn(move || come_again(part, host))
+        });
+        parts.map(|part| part.join().expect("all are welcome"))
+    });
     let (back, listening) = (killed.elapsed().as_millis(), listening.as_millis());
     eprintln!("listening after {listening} ms, {count} clients are back after {back} ms");
     drop(again);
     rest.returns(&server);
 }
 
-/// With a client that reads nothing, lines that come without end, and newcomers: it ends within
-/// the time for that, which it would tell otherwise.
+/// With a client that reads nothing, many who read lines that come without end, and newcomers: it
+/// ends within the time for that, which it would tell otherwise, and cuts no line. How long it
+/// takes is printed.
 #[test]
 fn the_end_comes_in_time_under_load() {
     let (server, _) = serving("--workers 2 --drain 1");
@@ -263,10 +292,19 @@ fn the_end_comes_in_time_under_load() {
     server.wait_for_metric("chatd_blocked_sockets", |count| count == 1);
     let addr = server.addr();
     let over = AtomicBool::new(false);
-    let ended = thread::scope(|scope| {
+    raise_descriptor_limit();
+    let (ended, took, readers) = thread::scope(|scope| {
+        let readers: Vec<Client> = (0..scaled(20)).map(|_| server.connect()).collect();
+        let readers: Vec<_> = readers
+            .into_iter()
+            .map(|mut reader| {
+                reader.send("/join one\n");
+                scope.spawn(move || reader.read_to_any_end())
+            })
+            .collect();
         for room in ["one", "two"] {
             let mut flooder = server.connect();
-            // Alone there: who does not read what others say is sent away.
+            // One flooder a room: who does not read what others say is sent away.
             flooder.send(format!("/join {room}\n"));
             scope.spawn(move || while flooder.try_send("a line\n".repeat(50)).is_ok() {});
         }
@@ -277,9 +315,24 @@ fn the_end_comes_in_time_under_load() {
         });
         let _over = Over(&over);
         server.wait_for_metric("chatd_lines_in_total", |count| count > 10_000);
+        let start = Instant::now();
         server.signal(Signal::TERM);
-        server.wait(PATIENCE)
+        let ended = server.wait(PATIENCE);
+        let took = start.elapsed();
+        let readers = readers.into_iter().map(|reader| reader.join().expect("it ends"));
+        (ended, took, readers.collect::<Vec<_>>())
     });
     assert_eq!(ended.code, Some(0), "{}", ended.log);
+    // One that was closed before, because it could not read so fast, may have half a line.
+    let to_the_end = readers.iter().filter(|(_, end)| *end == End::Closed);
+    for (read, _) in to_the_end.clone() {
+        let end = String::from_utf8_lossy(&read[read.len().saturating_sub(100)..]);
+        assert!(end.ends_with("\r\n"), "a line is cut: {end}");
+    }
+    eprintln!(
+        "ended after {took:.1?}; {} of {} readers were there to the end, and have whole lines",
+        to_the_end.count(),
+        readers.len()
+    );
     deaf.read_to_any_end();
 }

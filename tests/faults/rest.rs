@@ -68,6 +68,14 @@ impl Rest {
     }
 }
 
+/// Memory of the process, in KiB.
+pub(crate) fn resident(server: &Server) -> u64 {
+    let path = format!("/proc/{}/status", server.pid().as_raw_pid());
+    let text = fs::read_to_string(path).expect("it runs");
+    let value = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix(" kB"));
+    value.expect("it has some").trim().parse().expect("a number")
+}
+
 /// What is still there, or was lost.
 fn imbalance(metrics: &str) -> Option<String> {
     let present = PRESENT.into_iter().find(|name| number(metrics, name) > 0);

@@ -1,15 +1,19 @@
 //! Many at once, or one who does everything at once. Meanwhile two others talk, and lose nothing.
 
 use std::fs;
+use std::io::Write;
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use rustix::process::{Resource, Rlimit, getrlimit, prlimit};
+use socket2::Socket;
 
 use crate::harness::{Client, Server, WELCOME, raise_descriptor_limit};
-use crate::rest::{Rest, serving};
+use crate::rest::{Rest, resident, serving};
 use crate::scaled;
 use crate::witnesses::Witnesses;
 
@@ -17,30 +21,40 @@ const FULL: &str = "The server is full. Try again later";
 
 #[test]
 fn those_who_come_and_break_off_leave_nothing() {
-    const THREADS: usize = 4;
+    const THREADS: usize = 2;
     let count = scaled(4_000);
     let (server, rest) = serving("--workers 2");
     let mut witnesses = Witnesses::of(&server);
+    let start = Instant::now();
     witnesses.meanwhile(|| {
         thread::scope(|scope| {
             for _ in 0..THREADS {
                 scope.spawn(|| {
                     for number in 0..count / THREADS {
-                        let mut client = server.connect_unread();
+                        // No more calls than it takes: there are many.
+                        let stream = TcpStream::connect(server.addr()).expect("it listens");
+                        let mut socket = Socket::from(stream);
                         // Some are broken off in the middle of a line.
                         if number % 4 == 0 {
-                            let _ = client.try_send("/who\nhalf a li");
+                            let _ = socket.write(b"/who\nhalf a li");
                         }
-                        client.reset();
+                        socket.set_linger(Some(Duration::ZERO)).expect("an option");
                     }
                 });
             }
         });
     });
+    let took = start.elapsed().as_secs_f64();
+    let latency = witnesses.latency();
     witnesses.talk();
     drop(witnesses);
     rest.returns(&server);
     let accepted = server.metric("chatd_accepted_total");
+    let rate = count as f64 / took;
+    eprintln!(
+        "{count} came and broke off, {rate:.0}/s for {took:.1} s; {accepted} accepted, \
+         and closed; others: {latency}"
+    );
     assert!(accepted > count as u64 / 2, "a storm of {accepted} is none");
 }
 
@@ -68,7 +82,9 @@ fn slow_senders_take_the_places_of_their_address_only() {
 
 #[test]
 fn a_place_that_a_slow_sender_leaves_is_free() {
-    let (server, rest) = serving("--max-clients 10 --workers 2");
+    raise_descriptor_limit();
+    let count = scaled(8);
+    let (server, rest) = serving(&format!("--max-clients {} --workers 2", count + 2));
     let mut witnesses = Witnesses::of(&server);
     let never_ending = || {
         let mut client = server.connect_unread();
@@ -76,17 +92,26 @@ fn a_place_that_a_slow_sender_leaves_is_free() {
         client.send("never");
         client
     };
-    let mut slow: Vec<Client> = (0..8).map(|_| never_ending()).collect();
+    let mut slow: Vec<Client> = (0..count).map(|_| never_ending()).collect();
+    let _ = witnesses.latency();
+    let mut free = Duration::ZERO;
     for _ in 0..8 {
         let mut refused = server.connect_unread();
         refused.expect_line(FULL);
         refused.expect_end();
         slow.iter_mut().for_each(|client| client.send("r"));
+        let left = Instant::now();
         slow.remove(0);
-        server.wait_for_metric("chatd_connections", |count| count == 9);
+        server.wait_for_metric("chatd_connections", |open| open == count as u64 + 1);
+        free = free.max(left.elapsed());
         slow.push(never_ending());
         witnesses.talk();
     }
+    let latency = witnesses.latency();
+    eprintln!(
+        "{count} slow senders have all places; one is free {free:.1?} after it is \
+         left; others: {latency}"
+    );
     drop((witnesses, slow));
     rest.returns(&server);
 }
@@ -156,6 +181,7 @@ fn without_a_free_descriptor_clients_come_and_go() {
         limit(before.current);
         assert_eq!(asked.join().expect("it is answered"), 0);
     });
+    eprintln!("50 came and went without a free descriptor; others: {}", witnesses.latency());
     drop(witnesses);
     rest.returns(&server);
 }
@@ -173,10 +199,18 @@ fn a_room_that_all_leave_at_once_is_told_their_number() {
     let mut crowd: Vec<Client> = (0..count).map(|_| server.connect_unread()).collect();
     crowd.iter_mut().for_each(|client| client.send("/join plaza\n"));
     witnesses.meanwhile(|| count_presence(&mut stayer, "joined", count));
+    let _ = witnesses.latency();
+    (0..1_000).for_each(|_| witnesses.talk());
+    let calm = witnesses.latency();
+    let start = Instant::now();
     witnesses.meanwhile(|| {
         drop(crowd);
         count_presence(&mut stayer, "left", count);
     });
+    let (took, latency) = (start.elapsed().as_secs_f64(), witnesses.latency());
+    eprintln!(
+        "{count} left at once, all told after {took:.2} s; others: {latency}; before: {calm}"
+    );
     stayer.catch_up();
     witnesses.talk();
     drop((witnesses, stayer));
@@ -214,6 +248,8 @@ fn a_flood_is_heard_in_its_room_only() {
     flooder.expect_line("Client left loner");
     reader.expect_line("Client left loner");
     let read = AtomicUsize::new(0);
+    let _ = witnesses.latency();
+    let start = Instant::now();
     witnesses.meanwhile(|| {
         thread::scope(|scope| {
             scope.spawn(|| {
@@ -234,6 +270,8 @@ fn a_flood_is_heard_in_its_room_only() {
         });
         loner.catch_up();
     });
+    let (rate, latency) = (count as f64 / start.elapsed().as_secs_f64(), witnesses.latency());
+    eprintln!("{count} lines of two flooders each, {rate:.0}/s; others: {latency}");
     drop((witnesses, flooder, reader, loner));
     rest.returns(&server);
 }
@@ -246,6 +284,8 @@ fn ten_thousand_commands_in_a_segment_are_answered_in_order() {
     let mut asker = server.connect();
     let commands: String = (0..COUNT).map(|number| format!("/{number:04}\n")).collect();
     assert!(commands.len() < 1 << 16, "it fits one segment of the loopback");
+    let _ = witnesses.latency();
+    let start = Instant::now();
     witnesses.meanwhile(|| {
         asker.send(commands);
         for number in 0..COUNT {
@@ -253,6 +293,8 @@ fn ten_thousand_commands_in_a_segment_are_answered_in_order() {
         }
         asker.catch_up();
     });
+    let (took, latency) = (start.elapsed(), witnesses.latency());
+    eprintln!("{COUNT} commands in a segment are answered after {took:.1?}; others: {latency}");
     drop((witnesses, asker));
     rest.returns(&server);
 }
@@ -264,6 +306,7 @@ fn rooms_end_with_the_one_who_made_them() {
     let mut witnesses = Witnesses::of(&server);
     let mut wanderer = server.connect();
     let mut sender = wanderer.sender();
+    let (before, start) = (resident(&server), Instant::now());
     witnesses.meanwhile(|| {
         thread::scope(|scope| {
             scope
@@ -274,6 +317,12 @@ fn rooms_end_with_the_one_who_made_them() {
         });
         wanderer.catch_up();
     });
+    let (took, after) = (start.elapsed().as_secs_f64(), resident(&server));
+    let latency = witnesses.latency();
+    eprintln!(
+        "{count} rooms made and left in {took:.1} s, {before} KiB before, {after} KiB \
+         after; others: {latency}"
+    );
     // The lobby, that of the pair, and the wanderer's last.
     assert_eq!(server.metric("chatd_rooms"), 3);
     // Those of the dialect for programs are in many at a time.
@@ -304,19 +353,21 @@ fn one_of_many_who_ask_for_a_name_at_once_gets_it() {
     let start = Barrier::new(THREADS);
     let race = |own: usize| {
         let mut crowd: Vec<Client> = (0..each).map(|_| server.connect_unread()).collect();
-        let mut names = Vec::new();
+        let (mut names, mut longest) = (Vec::new(), Duration::ZERO);
         for name in NAMES {
             let spellings =
                 [name.to_owned(), name.to_uppercase(), name[..1].to_uppercase() + &name[1..]];
             start.wait();
+            let begun = Instant::now();
             for (number, client) in crowd.iter_mut().enumerate() {
                 client.send(format!("/nick {}\n", spellings[(own + number) % spellings.len()]));
             }
             for client in &mut crowd {
                 names.extend(answer(client));
             }
+            longest = longest.max(begun.elapsed());
         }
-        (crowd, names)
+        (crowd, names, longest)
     };
     let raced = witnesses.meanwhile(|| {
         thread::scope(|scope| {
@@ -325,11 +376,17 @@ fn one_of_many_who_ask_for_a_name_at_once_gets_it() {
         })
     });
     let mut won: Vec<String> =
-        raced.iter().flat_map(|(_, names)| names).map(|name| name.to_lowercase()).collect();
+        raced.iter().flat_map(|(_, names, _)| names).map(|name| name.to_lowercase()).collect();
     won.sort_unstable();
     let mut expected = NAMES;
     expected.sort_unstable();
     assert_eq!(won, expected);
+    let longest = raced.iter().map(|(_, _, longest)| *longest).max().unwrap_or_default();
+    let (count, latency) = (THREADS * each, witnesses.latency());
+    eprintln!(
+        "{count} ask for one name at once: one has it, all are answered after {longest:.1?}; \
+         others: {latency}"
+    );
     drop((witnesses, raced));
     rest.returns(&server);
 }

@@ -2,6 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
+use std::time::{Duration, Instant};
 
 use crate::harness::{Client, Server};
 
@@ -11,6 +12,8 @@ pub(crate) struct Witnesses {
     speaker: Client,
     listener: Client,
     said: usize,
+    /// How long each line was on its way.
+    took: Vec<Duration>,
 }
 
 /// Becomes true when this is dropped: also when what happens panics, so that other threads end.
@@ -26,14 +29,28 @@ impl Witnesses {
         listener.send("/join quiet\n");
         listener.expect_line("You are in quiet with 1 other");
         speaker.expect_line("Client joined listener");
-        Self { speaker, listener, said: 0 }
+        Self { speaker, listener, said: 0, took: Vec::new() }
     }
 
     /// One line there.
     #[track_caller]
     pub(crate) fn talk(&mut self) {
         self.said += 1;
+        let start = Instant::now();
         self.speaker.say(&format!("line {}", self.said), &mut [&mut self.listener]);
+        self.took.push(start.elapsed());
+    }
+
+    /// How long lines were on their way since this was asked last, in words.
+    pub(crate) fn latency(&mut self) -> String {
+        let mut took = std::mem::take(&mut self.took);
+        took.sort_unstable();
+        if took.is_empty() {
+            return "nothing to tell".to_owned();
+        }
+        let at = |part: usize| took[(took.len() - 1) * part / 100];
+        let millis = |part| at(part).as_secs_f64() * 1e3;
+        format!("p50 {:.2} ms, p99 {:.2} ms of {} lines", millis(50), millis(99), took.len())
     }
 
     /// Talks for as long as `happening` takes, and at least once.

@@ -17,7 +17,7 @@ use socket2::{Domain, Socket, Type};
 
 /// How long anything may take: long enough for a busy machine, and only ever waited for in full by
 /// a test that fails.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The first line that everybody is sent.
 pub(crate) const WELCOME: &str = "You're connected to the chatd chatserver";
@@ -151,8 +151,13 @@ impl Server {
 
     /// A client that has read nothing yet, and for which the system keeps as little as it may.
     pub(crate) fn connect_narrow(&self) -> Client {
+        self.connect_holding(1)
+    }
+
+    /// A client that has read nothing yet, and for which the system keeps about so many bytes.
+    pub(crate) fn connect_holding(&self, len: usize) -> Client {
         let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
-        socket.set_recv_buffer_size(1).expect("an option");
+        socket.set_recv_buffer_size(len).expect("an option");
         socket.connect(&self.addr.into()).expect("the server listens");
         Client::new(socket.into())
     }
@@ -464,6 +469,15 @@ impl Client {
     pub(crate) fn reset(self) {
         let socket = Socket::from(self.stream);
         socket.set_linger(Some(Duration::ZERO)).expect("an option");
+    }
+
+    /// Reads a byte ahead; false if the connection has ended.
+    #[allow(dead_code, reason = "for tests/faults")]
+    pub(crate) fn sip(&mut self) -> bool {
+        let mut byte = [0];
+        let read = self.stream.read(&mut byte).unwrap_or(0);
+        self.ahead.extend_from_slice(&byte[..read]);
+        read > 0
     }
 
     fn read_more(&mut self) -> Result<(), String> {

@@ -6,6 +6,9 @@ use std::net::SocketAddr;
 
 use crate::rng::Rng;
 
+/// Past the hour, wherever the wall clock stands.
+pub(crate) const MINUTES: u64 = 37;
+
 /// A connection, by its place in `Net::sockets`.
 pub(crate) type SocketId = usize;
 
@@ -66,6 +69,13 @@ impl Net {
     pub(crate) fn new(worker_count: usize, listener_count: usize, verbose: bool) -> Self {
         let backlogs = vec![vec![VecDeque::new(); listener_count]; worker_count];
         Self { now: 0, sockets: Vec::new(), backlogs, trace: Trace { hash: 0, verbose } }
+    }
+
+    /// What the wall clock says, in seconds since 1970. It jumps by hours all the time, either way,
+    /// and its minutes are always these but at the very start.
+    pub(crate) fn wall(&self) -> u64 {
+        let hour = (self.now >> 24).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40;
+        if self.now == 0 { 0 } else { hour * 3_600 + MINUTES * 60 }
     }
 
     /// A client knocks at a listener.

@@ -24,6 +24,7 @@ use std::net::SocketAddr;
 use chatd::chat::{Action, ConnId, Message, RoomId};
 use chatd::dialect::Dialect;
 
+use crate::net::MINUTES;
 use crate::person::{
     Bytes, HISTORY_LINES, LOBBY_NAME, Person, Rest, Said, Visit, ignoring, render, skipped,
 };
@@ -461,7 +462,8 @@ fn lines_of(rendered: &[u8]) -> Vec<Bytes> {
     text.split("\r\n").map(|line| line.as_bytes().into()).collect()
 }
 
-/// The line without the time that it may begin with: which lines do is not judged.
+/// The line without the time that it may begin with, which has to be the wall clock's: which lines
+/// do is not judged.
 fn without_time(line: &str) -> &str {
     let is_time = |time: &str| {
         time.bytes()
@@ -470,7 +472,10 @@ fn without_time(line: &str) -> &str {
     };
     let (time, rest) = line.split_at_checked(6).unwrap_or(("", line));
     match time.strip_suffix(' ') {
-        Some(time) if is_time(time) => rest,
+        Some(time) if is_time(time) => {
+            assert!(time.ends_with(&format!(":{MINUTES}")), "the wall clock never said {time}");
+            rest
+        }
         _ => line,
     }
 }

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use chatd::chat::{CloseReason, ConnId, Message, Nicknames, RoomId};
 use chatd::dialect::Dialect;
 
+use crate::net::MINUTES;
 use crate::oracle::PersonId;
 use crate::program::Program;
 
@@ -302,7 +303,9 @@ impl Person {
             Some(Rest::Exactly(rest)) => assert_eq!(line.as_bytes(), rest),
             Some(Rest::Past(past)) => {
                 let said = line.strip_prefix("  ").and_then(|line| line.split_once(' '));
-                assert_eq!(said.map(|(time, said)| (time.len(), said)), Some((5, &*past)));
+                let wall = format!(":{MINUTES}");
+                let said = said.map(|(time, said)| (time.strip_suffix(&*wall).map(str::len), said));
+                assert_eq!(said, Some((Some(2), &*past)));
             }
             Some(Rest::Indented) => assert!(line.starts_with("  "), "{line:?} in a list"),
             None => return self.judge_reply(id, line),

@@ -54,6 +54,10 @@ impl Clock for FakeClock {
     fn now(&self) -> Time {
         Time(self.0.borrow().now)
     }
+
+    fn wall(&self) -> u64 {
+        self.0.borrow().wall()
+    }
 }
 
 /// A worker and what is seen of it from outside.
@@ -125,7 +129,6 @@ impl World {
             motd: false,
             nicknames: chat::Nicknames::Ascii,
             history_lines: HISTORY_LINES,
-            start: 0,
         };
         let hub = Arc::new(Hub::new(config, std::hash::RandomState::new()));
         let network = "10.0.0.0/8".parse().expect("a network");
@@ -168,7 +171,6 @@ impl World {
             listener_count,
             pace: self.options.pace,
             drain: DRAIN,
-            start: 0,
             bounds: Bounds::default(),
         };
         let parts = ring::Parts {
@@ -433,6 +435,7 @@ impl World {
     fn exchange(&mut self, batch: &mut Batch) {
         let observer = PeerId(u8::try_from(self.workers.len()).expect("a few"));
         let now = Time(self.now());
+        batch.wall = self.net.borrow().wall();
         let exchanged = self.hub.exchange(observer, now, batch, &mut self.outbox);
         self.bells.ring_all(exchanged.wake);
         for action in self.outbox.iter() {

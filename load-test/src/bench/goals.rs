@@ -1,7 +1,7 @@
 //! What chatd promises, scenario by scenario, and whether a row of a table keeps it.
 
-use super::table::{Range, Row};
-use super::{BenchArguments, Preset, crowd, joins};
+use super::table::{Range, Row, range};
+use super::{BenchArguments, Preset, crowd, joins, slow};
 
 /// A promise about one figure. Medians of the runs, unless it says otherwise.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -13,6 +13,11 @@ pub(super) enum Goal {
     RatioAtMost(f64),
     /// So much more than the floor.
     AboveFloorAtMost(f64),
+    /// So many times what the second has and so much more.
+    LikeSecond {
+        times: f64,
+        plus: f64,
+    },
     /// The ratio to the floor is one that the floor has to itself.
     LikeFloor,
 }
@@ -39,6 +44,12 @@ impl Preset {
             }
             Self::Engine => named(&[("generator CPU per delivery", Goal::AtMost(0.8))]),
             Self::Quiet => named(&[("pair p99 / flood p50", Goal::AtMost(0.05))]),
+            Self::Slow => named(&[
+                ("p99", Goal::LikeSecond { times: 1.25, plus: 1.0 }),
+                ("lines lost", Goal::Always(0.0)),
+                ("slow readers closed", Goal::Always(slow::count(arguments))),
+                ("from the first full socket to that", Goal::AtMost(11.0)),
+            ]),
             Self::Memory => named(&[("growth per client", Goal::AtMost(512.0))]),
             Self::Connect => named(&[
                 ("all welcome", Goal::AtMost(2.0)),
@@ -78,6 +89,11 @@ impl Goal {
             Self::AboveFloorAtMost(most) => {
                 Some(row.above_floor().is_some_and(|above| above.median <= most))
             }
+            Self::LikeSecond { times, plus } => {
+                let pairs = own.iter().zip(row.values.get(1)?);
+                let above = pairs.map(|(first, second)| first - second * times);
+                Some(range(&above.collect::<Vec<_>>()).median <= plus)
+            }
             Self::LikeFloor => {
                 let most = row.floor_to_itself.map(farthest);
                 Some(row.ratio.zip(most).is_some_and(|(ratio, most)| ratio.median <= most))
@@ -91,6 +107,9 @@ impl Goal {
             Self::Always(value) => format!("{value} always"),
             Self::RatioAtMost(most) => format!("ratio <= {most}"),
             Self::AboveFloorAtMost(most) => format!("<= floor + {most}{}", spaced(row.unit)),
+            Self::LikeSecond { times, plus } => {
+                format!("<= {times} x chatd + {plus}{}", spaced(row.unit))
+            }
             Self::LikeFloor => match row.floor_to_itself.map(farthest) {
                 Some(most) => format!("ratio <= {most:.3}, floor to itself"),
                 None => "ratio as floor to itself".into(),
@@ -140,6 +159,9 @@ mod tests {
             (Goal::AboveFloorAtMost(0.0), &one, None),
             (Goal::AboveFloorAtMost(0.0), &two, Some(true)),
             (Goal::AboveFloorAtMost(-0.1), &two, Some(false)),
+            (Goal::LikeSecond { times: 1.5, plus: 1.0 }, &two, Some(true)),
+            (Goal::LikeSecond { times: 1.0, plus: -1.0 }, &two, Some(false)),
+            (Goal::LikeSecond { times: 1.0, plus: 1.0 }, &one, None),
             (Goal::LikeFloor, &one, None),
             (Goal::LikeFloor, &two, Some(false)),
             (Goal::LikeFloor, &like, Some(true)),

@@ -2,7 +2,7 @@
 
 use super::crowd::{CAPACITIES, figure_name};
 use super::table::{Figure, Sample};
-use super::{Bench, BenchArguments, Preset, Side};
+use super::{Bench, BenchArguments, Preset, Side, slow};
 use crate::machine::Others;
 use crate::options::{run_id, tell};
 use crate::server::{Server, Watch, listen_drops};
@@ -33,6 +33,9 @@ impl Preset {
             Self::Busy | Self::Engine => (1000, 10, 1000),
             Self::Rate50 => (1000, 1, 50),
             Self::Rate20 => (1000, 1, 20),
+            Self::Slow => {
+                return slow::groups(arguments.clients.unwrap_or(1000), true);
+            }
             Self::Connect | Self::Memory | Self::Joins => (10_000, 0, 10),
             Self::Capacity => {
                 let named = |(workers, clients)| Group {
@@ -71,6 +74,7 @@ impl Bench<'_> {
             Preset::Memory => self.memory(),
             Preset::Capacity => self.capacity(),
             Preset::Quiet => self.quiet(),
+            Preset::Slow => self.slow(side),
             Preset::Joins => self.joins(),
             Preset::Engine => self.engine(side),
             _ => self.deliver(preset, side),
@@ -137,7 +141,7 @@ impl Bench<'_> {
         let one = [self.arguments.pin_server];
         let cpus = if workers == 1 { &one[..] } else { &self.cpus };
         match side {
-            Side::Chatd | Side::Engine | Side::Plain => {
+            Side::Chatd | Side::Beset | Side::Engine | Side::Plain => {
                 let chatd = program(self.chatd.as_deref());
                 Server::start_chatd(chatd, Protocol::Telnet, workers, options, cpus)
             }
@@ -161,7 +165,7 @@ fn program(path: Option<&Path>) -> &Path {
     path.expect("the programs of all sides were found at the start")
 }
 
-fn delivery_figures(report: &Report, busy: f64) -> Vec<Figure> {
+pub(super) fn delivery_figures(report: &Report, busy: f64) -> Vec<Figure> {
     let server_us = report.server.and_then(|server| server.cpu_us_per_delivery);
     let own_us = report.generator.cpu_us_per_delivery;
     vec![

@@ -184,7 +184,7 @@ fn ratio(first: Option<&Vec<f64>>, second: Option<&Vec<f64>>) -> Option<Range> {
 }
 
 /// Of no values: zeros.
-fn range(values: &[f64]) -> Range {
+pub(super) fn range(values: &[f64]) -> Range {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let at = |index: usize| sorted.get(index).copied().unwrap_or_default();

@@ -327,6 +327,23 @@ fn who_joins_a_room_is_told_its_last_lines() {
     stage.ends();
 }
 
+/// A machine that was asleep, and a clock that somebody set.
+#[test]
+fn what_was_said_keeps_the_time_it_was_said_at() {
+    let mut stage = three();
+    for (wall, text) in [(3_600, "one"), (12 * 3_600, "two"), (60, "three")] {
+        stage.wall = Some(wall);
+        stage.says("c", text);
+    }
+    stage.wall = Some(23 * 3_600);
+    stage.says("a", "/join python");
+    let past = ["  01:00 [c] one", "  12:00 [c] two", "  00:01 [c] three"];
+    let head = "The last 3 lines of python (UTC):";
+    stage.hears("a", &[&["You are in python with 1 other", head], &past[..]].concat());
+    stage.forget_the_rest();
+    stage.ends();
+}
+
 #[test]
 fn a_room_without_a_past_tells_none() {
     let mut stage = three();

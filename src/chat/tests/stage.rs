@@ -39,6 +39,8 @@ pub(super) struct Stage {
     pub(super) chat: Chat,
     pub(super) wire: Wire,
     pub(super) now: Time,
+    /// What the wall clock says, in seconds; otherwise it goes as `now` does.
+    pub(super) wall: Option<u64>,
     conns: BTreeMap<String, ConnId>,
     free: [Vec<ConnId>; 2],
     slot_count: [u32; 2],
@@ -163,12 +165,12 @@ impl Stage {
             motd: false,
             nicknames,
             history_lines: 3,
-            start: 0,
         };
         let mut stage = Self {
             chat: Chat::new(config, RandomState::new()),
             wire: Wire::default(),
             now: Time::default(),
+            wall: None,
             conns: BTreeMap::new(),
             free: Default::default(),
             slot_count: [0; 2],
@@ -178,6 +180,7 @@ impl Stage {
     }
 
     pub(super) fn handle(&mut self, event: Event<&str>) {
+        self.chat.set_wall(self.wall.unwrap_or(self.now.0 / 1_000_000_000));
         self.chat.handle(self.now, event, &mut self.wire);
     }
 
