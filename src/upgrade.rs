@@ -3,8 +3,8 @@
 //!
 //! Only the new process and the old one know when clients pass from one to the other. What is done
 //! here is to bring the two together, to tell the operator what came of it, and to end a new one
-//! that hangs: it may hold clients' sockets, which would stay open behind the old one's back. So the
-//! conversation, of which the child has the other copy, is kept until its outcome is known.
+//! that hangs: it may hold clients' sockets, which would stay open behind the old one's back. So
+//! the conversation, of which the child has the other copy, is kept until its outcome is known.
 
 use std::env;
 use std::ffi::OsStr;

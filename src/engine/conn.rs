@@ -215,6 +215,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 continue;
             };
             if reason != CloseReason::EndOfFile {
+                // Nothing comes after the reason.
+                self.tell_skipped(key);
                 self.tell(key, &Message::Closing { reason });
             }
             self.drain(key, reason);

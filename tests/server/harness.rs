@@ -134,6 +134,12 @@ impl Server {
         self.log.wait_for(marker)
     }
 
+    /// How often the log says that, so far.
+    #[allow(dead_code, reason = "for tests/faults")]
+    pub(crate) fn log_count(&self, words: &str) -> usize {
+        self.log.lines.lock().expect("no writer panics").0.matches(words).count()
+    }
+
     /// Leaves the log unread from about here on, for as long as what this returns is kept.
     #[allow(dead_code, reason = "for tests/faults")]
     pub(crate) fn hold_log(&self) -> MutexGuard<'_, ()> {

@@ -147,6 +147,7 @@ impl Client {
                 net.sockets[self.socket].finish();
                 self.finished = true;
                 self.left = !self.typed.is_empty();
+                self.always_prompt &= !self.left;
             }
             _ => self.finish(net),
         }

@@ -187,12 +187,14 @@ impl Options {
     pub(crate) fn is_kind_to_readers(&self) -> bool {
         let faults = &self.ring;
         let is_soon = faults.late == 0 || faults.late_us <= 50;
+        // Of few completions in a turn, and few turns in a second, one may be passed over for long.
+        let is_fair = faults.reap_max > 3 || self.time_step_us < 100_000;
         let is_certain = faults.send_again == 0 && faults.send_no_memory == 0;
         let is_large = faults.send_capacity_min >= 4_096;
         // In rich mode sends are many and of a few bytes: a socket that takes even those in part
         // looks full all the time.
         let is_whole = self.rich == 0 || faults.send_short == 0;
-        is_soon && is_certain && is_large && is_whole && self.starved.is_none()
+        is_soon && is_fair && is_certain && is_large && is_whole && self.starved.is_none()
     }
 }
 

@@ -139,6 +139,11 @@ impl Visit {
             .nth(count)
             .filter(|_| begins().any(|it| it == line))
     }
+
+    /// The messages that begin there or later.
+    fn count_from(&self, line: usize) -> usize {
+        self.begins.iter().filter(|begin| **begin >= line).count()
+    }
 }
 
 impl Person {
@@ -258,15 +263,21 @@ impl Person {
     }
 
     pub(crate) fn judge_skipped(&mut self, lines: usize) {
-        // A visit of which nothing was read may be the one that lines were skipped of.
-        let fresh = self.places.iter().flat_map(|(visit, _)| {
-            (visit + 1..self.room().min(self.moves_received + 1)).map(|later| (later, 0))
-        });
-        let places = self.places.iter().copied().chain(fresh);
-        let skip = |(visit, line): (usize, usize)| {
-            Some((visit, self.visits.get(visit)?.skip(line, lines)?))
-        };
-        let places: BTreeSet<(usize, usize)> = places.filter_map(skip).collect();
+        assert!(!self.closing, "{lines} lines skipped after the last line");
+        let mut places = BTreeSet::new();
+        for &(visit, line) in &self.places {
+            let Some(here) = self.visits.get(visit) else { continue };
+            places.extend(here.skip(line, lines).map(|line| (visit, line)));
+            // It may have moved on, having read nothing more: what it missed in all those rooms is
+            // told at once, and of those it left it need not have been all that was said.
+            let mut before = here.count_from(line);
+            for later in visit + 1..self.room().min(self.moves_received + 1) {
+                let there = &self.visits[later];
+                let counts = lines.saturating_sub(before)..=lines;
+                places.extend(counts.map_while(|count| Some((later, there.skip(0, count)?))));
+                before += there.count_from(0);
+            }
+        }
         assert!(!places.is_empty(), "{lines} lines skipped from {:?}", self.places);
         self.places = places;
     }

@@ -101,7 +101,8 @@ impl Person {
     }
 
     fn hear_room(&mut self, id: PersonId, said: &[u8]) {
-        assert!(!self.closing, "client {id}: a room after the last line");
+        let is_last = self.closing || self.program.turned_away;
+        assert!(!is_last, "client {id}: a room after the last line");
         assert!(self.welcomed || self.dialect != Dialect::P2p, "client {id}: a room before hello");
         self.partial.drain(..said.len());
         let mut places = BTreeSet::new();
@@ -118,9 +119,10 @@ impl Person {
     }
 
     fn judge_line(&mut self, id: PersonId, line: &str) -> Option<Direct> {
-        // Who is turned away may have gone too far meanwhile.
-        let is_last = self.program.turned_away && is_closing(self.dialect, line);
-        assert!(!self.closing || is_last, "client {id}: {line:?} after the last line");
+        assert!(!self.closing, "client {id}: {line:?} after the last line");
+        // What it wrote right behind the id may be a reason too.
+        let may_follow = !self.program.turned_away || is_closing(self.dialect, line);
+        assert!(may_follow, "client {id}: {line:?} after it was turned away");
         if let Some(count) = skipped(line) {
             self.skip(count);
         } else if let Some(direct) = words::direct(self.dialect, line) {
@@ -198,7 +200,6 @@ impl Person {
         let refusal = if is_one { "That id is taken. Choose another" } else { "That cannot be an" };
         assert!(line.starts_with(refusal), "{line:?} for the id {name:?}");
         self.program.turned_away = true;
-        self.closing = true;
     }
 
     // What must be so when the server rests.

@@ -7,8 +7,9 @@ const WONT: u8 = 252;
 const DO: u8 = 253;
 const DONT: u8 = 254;
 const NAWS: u8 = 31;
-/// A window so wide that a line typed here never ends where its row does.
+/// A window of `WIDTH` columns.
 const WINDOW: [u8; 12] = [IAC, WILL, NAWS, IAC, 250, NAWS, 4, 0, 0, 24, IAC, 240];
+const WIDTH: usize = 1_024;
 
 /// What asks for it.
 pub(crate) const ASK: &[u8] = b"/rich on\r\n";
@@ -33,7 +34,7 @@ impl Rich {
             }
             self.line.push(*byte);
             if self.line.ends_with(b"\x1b[J") {
-                self.line.clear();
+                self.line = after_erasing(&self.line);
             } else if self.line.ends_with(b"\r\n") {
                 let ours: [&[u8]; 4] = [b"> ", b"Asked your", b"Rich mode is on", b"Your client"];
                 if !ours.iter().any(|start| self.line.starts_with(start)) {
@@ -63,4 +64,35 @@ impl Rich {
         }
         self.command.clear();
     }
+}
+
+/// What is left on the screen of one line, in however many rows, when its end was erased.
+fn after_erasing(drawn: &[u8]) -> Vec<u8> {
+    let (mut cells, mut at) = (Vec::new(), 0);
+    let mut rest = drawn;
+    while let Some((byte, after)) = rest.split_first() {
+        rest = after;
+        match byte {
+            b'\r' => at -= at % WIDTH,
+            0x1b => {
+                let digits = rest[1..].iter().take_while(|byte| byte.is_ascii_digit()).count();
+                let count = str::from_utf8(&rest[1..=digits]).expect("digits").parse().unwrap_or(1);
+                match rest[1 + digits] {
+                    b'A' => at -= count * WIDTH,
+                    b'B' => at += count * WIDTH,
+                    b'C' => at += count,
+                    b'D' => at -= count,
+                    b'J' => cells.truncate(at),
+                    other => panic!("ESC {}", other.escape_ascii()),
+                }
+                rest = &rest[2 + digits..];
+            }
+            _ => {
+                cells.truncate(at);
+                cells.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    cells
 }

@@ -95,6 +95,8 @@ pub(crate) struct World {
     outbox: Outbox,
     turns: u64,
     steps: u64,
+    /// How far time goes on in a step, at most.
+    time_step_us: u64,
     /// Nobody reads slowly any more.
     settled: bool,
 }
@@ -151,6 +153,7 @@ impl World {
             outbox: Outbox::default(),
             turns: 0,
             steps: 0,
+            time_step_us: options.time_step_us,
             settled: false,
             options,
         };
@@ -230,7 +233,7 @@ impl World {
     /// Nobody does anything new, until all that was owed must have been sent.
     fn settle(&mut self) {
         self.settled = true;
-        self.options.time_step_us = self.options.time_step_us.min(SETTLE_STEP_US);
+        self.time_step_us = self.time_step_us.min(SETTLE_STEP_US);
         for client in &mut self.clients {
             client.settle(&mut self.net.borrow_mut());
         }
@@ -313,7 +316,7 @@ impl World {
     /// what happens next when there is nothing to do.
     fn step(&mut self, jump: bool) {
         self.steps += 1;
-        let time = self.rng.between(0, self.options.time_step_us * 1_000);
+        let time = self.rng.between(0, self.time_step_us * 1_000);
         self.net.borrow_mut().now += time;
         self.read();
         let due = self.due_workers();
