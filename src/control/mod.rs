@@ -486,8 +486,8 @@ impl Control {
         let Some(crew) = &self.crew else { return Ok(()) };
         let admin = self.admin.as_ref().map(|(addr, listener)| Ok((*addr, listener.try_clone()?)));
         let giver = admin.transpose().and_then(|admin| {
-            let stats = Arc::clone(&self.sources.control);
-            Giver::new(gate, Rc::clone(&crew.posts), admin, stats, self.found.clone())
+            let sources = self.sources.clone();
+            Giver::new(gate, Rc::clone(&crew.posts), admin, sources, self.found.clone())
         });
         let giver = giver.map_err(|error| system("the socket for upgrades", &error))?;
         self.giver = giver.map(|giver| tokio_uring::spawn(giver.run()));

@@ -11,7 +11,6 @@ use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process;
-use std::sync::Arc;
 use std::time::Instant;
 
 use nix::unistd::geteuid;
@@ -24,7 +23,7 @@ use tokio::sync::oneshot;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::super::metrics::ControlStats;
+use super::super::metrics::Sources;
 use super::super::workers::{self, Ended};
 use super::super::{Control, Phase, Posts, supervisor};
 use super::{Estate, names};
@@ -92,7 +91,7 @@ pub(in crate::control) struct Giver {
     can_take_out: bool,
     posts: Posts,
     admin: Option<(SocketAddr, net::TcpListener)>,
-    stats: Arc<ControlStats>,
+    sources: Sources,
     found: UnboundedSender<Successor>,
 }
 
@@ -114,13 +113,13 @@ impl Giver {
         gate: Gate,
         posts: Posts,
         admin: Option<(SocketAddr, net::TcpListener)>,
-        stats: Arc<ControlStats>,
+        sources: Sources,
         found: UnboundedSender<Successor>,
     ) -> io::Result<Option<Self>> {
         let Gate { socket, origin, uid, can_take_out } = gate;
         let Ok(socket) = socket else { return Ok(None) };
         let socket = UnixListener::from_std(socket.into())?;
-        Ok(Some(Self { socket, origin, uid, can_take_out, posts, admin, stats, found }))
+        Ok(Some(Self { socket, origin, uid, can_take_out, posts, admin, sources, found }))
     }
 
     /// Hears them, until the server stops.
@@ -136,7 +135,7 @@ impl Giver {
             };
             let prepared = timeout(HANDOVER_PREPARE, self.prepare(&connection)).await;
             if let Err(error) = prepared.unwrap_or_else(|_| Err(took_too_long())) {
-                self.stats.upgrades_failed.add(1);
+                self.sources.control.upgrades_failed.add(1);
                 warn!(cause = told(&error), "no upgrade");
                 continue;
             }
@@ -190,7 +189,7 @@ impl Giver {
     async fn give_sockets(&self, connection: &Connection) -> io::Result<()> {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let mut descriptors = vec![stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets { clients: self.sources.clients(), ..Sockets::default() };
         if let Some((addr, listener)) = &self.admin {
             sockets.admin = Some(addr.to_string());
             descriptors.push(listener.as_fd());
@@ -280,6 +279,8 @@ impl Control {
             connection.refuse(reason).await;
             return Ok(false);
         }
+        // While everybody is served still.
+        handover::make_room(&connection.0, self.sources.clients());
         let frozen = self.peer.clock.now();
         let given = self.freeze().await;
         let saved = self.peer.hub.save();
@@ -308,7 +309,7 @@ impl Control {
         if self.phase.get() != Phase::Serving {
             return Err("it is stopping".into());
         }
-        let clients: u64 = self.sources.workers.iter().map(|stats| stats.connections.read()).sum();
+        let clients = self.sources.clients();
         let free = self.descriptors.saturating_sub(HANDOVER_SPARE);
         if clients > free {
             return Err(format!(
