@@ -140,9 +140,10 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     Ok(Peer { pid, uid: credentials.uid() })
 }
 
-/// Makes room for so many descriptors, as far as the limit goes. Where they come one after the other,
-/// the kernel enlarges their table again and again, and in a process of several threads it waits each
-/// time until no processor looks at the old one: 10 ms and more (expand_fdtable, Linux 6.x).
+/// Makes room for so many descriptors, as far as the limit goes. Where they come one after the
+/// other, the kernel enlarges their table again and again, and in a process of several threads it
+/// waits each time until no processor looks at the old one: 10 ms and more (expand_fdtable, Linux
+/// 6.x).
 pub fn make_room(socket: impl AsFd, descriptors: u64) {
     let last = i32::try_from(descriptors.saturating_add(HANDOVER_SPARE)).unwrap_or(i32::MAX);
     // Above the limit there is nothing to be had; it is told where it matters.
