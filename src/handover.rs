@@ -32,7 +32,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    HANDOVER_DESCRIPTORS, HANDOVER_LEN_MAX, HANDOVER_PACKET_LEN, HANDOVER_SPARE, HANDOVER_WORD_LEN,
+    HANDOVER_ANSWER, HANDOVER_DESCRIPTORS, HANDOVER_LEN_MAX, HANDOVER_PACKET_LEN, HANDOVER_SPARE,
+    HANDOVER_WORD_LEN,
 };
 
 /// What is handed over, and how. To be raised with every change that a program before it would
@@ -160,9 +161,11 @@ impl Channel {
     /// # Errors
     /// When it does not listen.
     pub fn connect(pid: u32) -> io::Result<Self> {
-        let socket = socket(SocketFlags::CLOEXEC)?;
-        rustix::net::connect(&socket, &name(pid)?)?;
-        Ok(Self(socket))
+        let channel = Self(socket(SocketFlags::CLOEXEC)?);
+        // Others may stand in the queue.
+        channel.set_patience(HANDOVER_ANSWER)?;
+        rustix::net::connect(&channel.0, &name(pid)?)?;
+        Ok(channel)
     }
 
     /// Who listens there.

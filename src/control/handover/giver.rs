@@ -5,6 +5,7 @@
 //! follows is done by the control thread, which waits for nothing else then.
 
 use std::env;
+use std::future::ready;
 use std::hash::RandomState;
 use std::io;
 use std::net::{self, SocketAddr};
@@ -20,21 +21,22 @@ use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
 use super::super::metrics::Sources;
 use super::super::workers::{self, Ended};
-use super::super::{Control, Phase, Posts, supervisor};
+use super::super::{Control, Phase, Posts, killed, supervisor};
 use super::{Estate, names};
 use crate::chat::{Event, Saved};
-use crate::engine::{Adopted, Carried};
-use crate::failure::Failure;
+use crate::engine::stats::WorkerStats;
+use crate::engine::{self, Adopted, Carried};
+use crate::failure::{Failure, Kind};
 use crate::handover::{self, Answer, Ask, Origin, Sockets};
 use crate::hub::Bells;
 use crate::limits::{
-    ACCEPT_PAUSE, HANDOVER_PREPARE, HANDOVER_READY, HANDOVER_SPARE, HANDOVER_TAKEN,
-    HANDOVER_TRANSCRIPT, STRANGER_PAUSE,
+    ACCEPT_PAUSE, HANDOVER_FREEZE, HANDOVER_PREPARE, HANDOVER_READY, HANDOVER_SPARE,
+    HANDOVER_TAKEN, HANDOVER_TRANSCRIPT, STRANGER_INTERVAL,
 };
 use crate::time::{Clock, Time};
 use crate::uring;
@@ -149,6 +151,7 @@ impl Giver {
 
     /// Waits for one who may: the user who started the server, and root.
     async fn accept(&self) -> io::Result<Connection> {
+        let mut told: Option<Instant> = None;
         loop {
             let (socket, _) = self.socket.accept().await?;
             let peer = handover::peer(&socket)?;
@@ -156,10 +159,11 @@ impl Giver {
                 info!(pid = peer.pid, "an upgrade begins");
                 return Ok(Connection(socket));
             }
-            warn!(pid = peer.pid, user = peer.uid, "no upgrade by this user");
-            drop(socket);
             // Whoever goes on asking does not fill the log.
-            sleep(STRANGER_PAUSE).await;
+            if told.is_none_or(|told| told.elapsed() >= STRANGER_INTERVAL) {
+                told = Some(Instant::now());
+                warn!(pid = peer.pid, user = peer.uid, "no upgrade by this user");
+            }
         }
     }
 
@@ -282,7 +286,7 @@ impl Control {
         // While everybody is served still.
         handover::make_room(&connection.0, self.sources.clients());
         let frozen = self.peer.clock.now();
-        let given = self.freeze().await;
+        let given = self.freeze().await?;
         let saved = self.peer.hub.save();
         let stall = |control: &Self| (control.peer.clock.now() - frozen).as_millis();
         match self.give(connection, frozen, &given, &saved).await {
@@ -300,6 +304,10 @@ impl Control {
                 self.go_on(given, saved)?;
                 let cause = told(&error);
                 warn!(cause, stall_ms = stall(self), "upgrade failed, going on");
+                if let Some(signal) = self.told_to_stop.take() {
+                    info!(signal, "stopping");
+                    self.stop();
+                }
                 Ok(false)
             }
         }
@@ -310,18 +318,30 @@ impl Control {
             return Err("it is stopping".into());
         }
         let clients = self.sources.clients();
-        let free = self.descriptors.saturating_sub(HANDOVER_SPARE);
+        let Some(crew) = &self.crew else { return Err("it is stopping".into()) };
+        // Each worker has its ring, its bell, and its listeners twice.
+        let listeners = crew.posts.first().map_or(0, Vec::len);
+        let own = crew.posts.len() * (2 + 2 * listeners);
+        let free = self.descriptors.saturating_sub(HANDOVER_SPARE + own as u64);
         if clients > free {
             return Err(format!(
                 "{clients} clients need as many open files, and the limit of {} leaves {free}",
                 self.descriptors
             ));
         }
+        let len_max = engine::unsent_len_max(&crew.config);
+        let behind_len_max = 2 * crew.config.bounds.behind_len;
+        let unsent_len = |stats: &WorkerStats| {
+            stats.blocked.read() * stats.feed_bytes.read().min(behind_len_max)
+        };
+        if self.sources.workers.iter().any(|stats| unsent_len(stats) > len_max) {
+            return Err("too many clients do not read just now: try again later".into());
+        }
         Ok(())
     }
 
     /// Brings everything to rest, and takes the clients from the workers, which end.
-    async fn freeze(&mut self) -> Vec<Vec<Adopted>> {
+    async fn freeze(&mut self) -> Result<Vec<Vec<Adopted>>, Failure> {
         self.phase.set(Phase::HandingOver);
         // Who asks from here on waits in the backlog, for whoever serves then.
         if let Some(admin) = self.admin_task.take() {
@@ -330,8 +350,19 @@ impl Control {
         let mut given: Vec<Vec<Adopted>> = self.sources.workers.iter().map(|_| vec![]).collect();
         self.peer.batch.push(Event::Freeze);
         self.exchange();
+        let deadline = tokio::time::Instant::now() + HANDOVER_FREEZE;
         while self.running > 0 {
             tokio::select! {
+                signal = self.signals.next() => {
+                    if self.told_to_stop.replace(signal).is_some() {
+                        return Err(killed(signal));
+                    }
+                }
+                () = sleep_until(deadline) => {
+                    let running = self.running;
+                    let message = format_args!("{running} workers do not come to rest");
+                    return Err(Failure::new(Kind::Broken, message));
+                }
                 () = self.peer.bells.heard() => self.exchange(),
                 Some(Ended { peer, result }) = self.ended.recv() => {
                     self.running -= 1;
@@ -348,7 +379,7 @@ impl Control {
             }
         }
         self.exchange();
-        given
+        Ok(given)
     }
 
     /// Gives everything away. On success it is the other's; on failure the other has touched
@@ -382,6 +413,14 @@ impl Control {
         if let Some(transcript) = &self.transcript {
             // What it does not write now comes a little later.
             let _ = timeout(HANDOVER_TRANSCRIPT, transcript.written()).await;
+        }
+        tokio::select! {
+            biased;
+            signal = self.signals.next() => self.told_to_stop = Some(signal),
+            () = ready(()) => {}
+        }
+        if self.told_to_stop.is_some() {
+            return Err(connection.refuse("it was told to stop".into()).await);
         }
         connection.answer(&Answer::Given(()), &[]).await?;
         let taken = timeout(HANDOVER_TAKEN, connection.heard()).await;
