@@ -72,7 +72,7 @@ fn after_an_upgrade_the_new_process_is_the_server() {
         let mut news = [told_but_alive(&manager), told_but_alive(&manager)];
         news.sort_unstable();
         let pid = server.pid().as_raw_pid();
-        assert_eq!(news, [format!("MAINPID={pid}"), "READY=1".to_owned()]);
+        assert_eq!(news, [format!("MAINPID={pid}\nWATCHDOG=1"), "READY=1".to_owned()]);
         pid
     });
     assert_ne!(pids[0], pids[1]);
