@@ -253,6 +253,10 @@ impl Faults {
             self.send_reset = rate(rng, 300);
             self.recv_reset = rate(rng, 300);
         }
+        if rng.chance(100) {
+            // Descriptors are gone for a while: even the many accepts under way run out.
+            self.accept_error = 900;
+        }
     }
 }
 
