@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::PathBuf;
 use std::str::FromStr;
 
-use clap::Parser;
+use clap::{Parser, Subcommand};
 use ipnet::IpNet;
 use serde::Deserialize;
 
@@ -24,11 +24,17 @@ use crate::limits::{
 #[derive(Clone, Debug, Default, Parser)]
 #[command(
     version,
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true,
+    subcommand_help_heading = "Instead of serving",
     after_help = "SIGINT and SIGTERM stop the server; a second one ends it at once.\n\
     Exit codes: 0 stopped, 1 broken, 2 usage, 69 io_uring unavailable, 71 address or limit\n\
     not to be had, 78 configuration, 128+N ended by a second signal N."
 )]
 pub struct Args {
+    /// What is to be done instead of serving
+    #[command(subcommand)]
+    pub command: Option<Command>,
     /// A file of options, in TOML, under the names they have here; options given here win
     #[arg(long, short, value_name = "FILE")]
     pub config: Option<PathBuf>,
@@ -38,6 +44,27 @@ pub struct Args {
     #[allow(missing_docs)]
     #[command(flatten)]
     pub options: Options,
+}
+
+/// What is to be done instead of serving.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Subcommand)]
+pub enum Command {
+    /// Put this program in the place of a server that runs; nobody loses the connection
+    ///
+    /// This program is started as that server was, with the same options in the same directory. It
+    /// opens and checks everything, and only then takes over the listening sockets and all clients,
+    /// with their nicknames, rooms and what they have not read. They stand still for a moment.
+    /// Whatever fails before is told here and in the log, and the server that runs goes on.
+    ///
+    /// To be run by the user who started the server; it needs Linux 6.8. Where systemd is to know
+    /// the new process: systemctl reload chatd.
+    #[command(after_help = "Exit codes: 0 the new one serves, 71 the server that runs cannot be \
+        reached, or refuses;\notherwise what the new one ended with.")]
+    Upgrade {
+        /// The process that runs
+        #[arg(value_name = "PID", value_parser = clap::value_parser!(u32).range(1..))]
+        pid: u32,
+    },
 }
 
 /// The options.

@@ -18,6 +18,8 @@ pub enum Kind {
     Configuration,
     /// A second signal came while stopping: 128 and its number, as a shell tells it.
     Killed(u8),
+    /// The process that was to take over from another ended with that.
+    Successor(u8),
 }
 
 /// A failure, told to the operator in one line.
@@ -53,6 +55,7 @@ impl Kind {
             Self::System => 71,
             Self::Configuration => 78,
             Self::Killed(signal) => 128 + signal,
+            Self::Successor(code) => code,
         }
     }
 }

@@ -10,7 +10,7 @@ use std::ops::Range;
 use std::sync::{Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
-use crate::chat::{self, Action, Chat, Event, PeerId, PeerSet, Sink};
+use crate::chat::{self, Action, Chat, ConnId, Event, PeerId, PeerSet, Saved, Sink};
 use crate::limits::{BATCH_EVENTS_MAX, BATCH_LEN_MAX, OUTBOX_LEN_MAX};
 use crate::time::Time;
 
@@ -97,16 +97,7 @@ impl Hub {
     /// A hub for the peers that `config` counts.
     #[must_use]
     pub fn new(config: chat::Config, hasher: RandomState) -> Self {
-        let by_peer = (0..config.peer_count).map(|_| Outbox::default()).collect();
-        let outboxes = Outboxes {
-            by_peer,
-            rung: PeerSet::default(),
-            waiting: PeerSet::default(),
-            full: PeerSet::default(),
-            short: PeerSet::default(),
-            observers: config.observers,
-            dropped: 0,
-        };
+        let outboxes = Outboxes::new(&config);
         let mut shared = Shared { chat: Chat::new(config, hasher), outboxes };
         shared.chat.open(&mut shared.outboxes);
         Self { shared: Mutex::new(shared) }
@@ -149,6 +140,28 @@ impl Hub {
         chat.handle(now, Event::Lost { peer }, outboxes);
         outboxes.forget(peer);
         outboxes.not_rung()
+    }
+
+    /// What of the core has to outlive the process.
+    pub fn save(&self) -> Saved {
+        self.inspect(Chat::save)
+    }
+
+    /// Goes on with a core that was saved, in place of the present one and of everything that
+    /// waits in outboxes: for peers that start anew. See `Chat::restore`. Returns whom to wake.
+    pub fn restore(
+        &self,
+        config: chat::Config,
+        hasher: RandomState,
+        saved: Saved,
+        conn_of: impl Fn(ConnId) -> Option<ConnId>,
+    ) -> PeerSet {
+        let (mut shared, _) = self.lock();
+        let dropped = shared.outboxes.dropped;
+        let mut outboxes = Outboxes { dropped, ..Outboxes::new(&config) };
+        let chat = Chat::restore(config, hasher, saved, conn_of, &mut outboxes);
+        *shared = Shared { chat, outboxes };
+        shared.outboxes.not_rung()
     }
 
     /// Looks at the core, for metrics and for tests.
@@ -206,6 +219,19 @@ impl Shared {
 }
 
 impl Outboxes {
+    /// Nothing for anybody.
+    fn new(config: &chat::Config) -> Self {
+        Self {
+            by_peer: (0..config.peer_count).map(|_| Outbox::default()).collect(),
+            rung: PeerSet::default(),
+            waiting: PeerSet::default(),
+            full: PeerSet::default(),
+            short: PeerSet::default(),
+            observers: config.observers,
+            dropped: 0,
+        }
+    }
+
     fn swap(&mut self, peer: PeerId, outbox: &mut Outbox) {
         std::mem::swap(&mut self.by_peer[usize::from(peer.0)], outbox);
         self.waiting.remove(peer);
@@ -321,4 +347,48 @@ fn append(text: &mut String, part: &str) -> Span {
     let len = u32::try_from(part.len()).expect("a bounded text");
     text.push_str(part);
     Span { start, len }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::chat::Start;
+
+    #[test]
+    fn a_restored_hub_tells_the_peers_what_they_need_and_nothing_else() {
+        let config = || chat::Config {
+            peer_count: 2,
+            observers: PeerSet::one(PeerId(1)),
+            history_lines: 1,
+            ..chat::Config::default()
+        };
+        let hub = Hub::new(config(), RandomState::new());
+        let (mut batch, mut outbox) =
+            (Batch { short: true, ..Batch::default() }, Outbox::default());
+        let conn = |index| ConnId { peer: PeerId(0), index, generation: 0 };
+        for index in 0..2 {
+            let addr = ([127, 0, 0, 1], 1).into();
+            batch.push(Event::Connected { conn: conn(index), addr, start: Start::Lobby });
+            batch.push(Event::Line { conn: conn(index), text: "hello" });
+        }
+        let exchanged = hub.exchange(PeerId(0), Time(0), &mut batch, &mut outbox);
+        assert!(exchanged.hold && exchanged.wake == PeerSet::one(PeerId(1)));
+        assert!(!outbox.is_empty());
+
+        let saved = hub.save();
+        let now_of = |old: ConnId| (old == conn(1)).then(|| conn(7));
+        let wake = hub.restore(config(), RandomState::new(), saved, now_of);
+        assert_eq!(wake, PeerSet::first(2));
+        assert_eq!(hub.inspect(Chat::client_count), 1);
+        let room = chat::RoomId(0);
+        let expected =
+            [Action::Enter { conn: conn(7), room }, Action::Opened { room, name: "lobby" }];
+        for (peer, action) in [PeerId(0), PeerId(1)].into_iter().zip(expected) {
+            outbox.clear();
+            batch.short = false;
+            let exchanged = hub.exchange(peer, Time(0), &mut batch, &mut outbox);
+            assert!(!exchanged.hold && exchanged.wake.is_empty());
+            assert_eq!(outbox.iter().collect::<Vec<_>>(), [action]);
+        }
+    }
 }

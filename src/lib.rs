@@ -20,6 +20,7 @@ pub mod control;
 pub mod dialect;
 pub mod engine;
 pub mod failure;
+pub mod handover;
 pub mod hub;
 pub mod limits;
 pub mod listener;
@@ -27,5 +28,6 @@ pub mod log;
 pub mod motd;
 pub mod text;
 pub mod time;
+pub mod upgrade;
 #[allow(unsafe_code)]
 pub mod uring;

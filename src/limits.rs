@@ -53,6 +53,44 @@ pub const REPLACEMENTS_MAX: usize = 5;
 /// See `REPLACEMENTS_MAX`.
 pub const REPLACEMENT_PERIOD: Duration = Duration::from_secs(60);
 
+/// Bytes of one packet between a server and the process that takes over: the kernel takes so many
+/// in one piece, and some of these wait in a socket's buffer of the default size.
+pub const HANDOVER_PACKET_LEN: usize = 64 << 10;
+/// Descriptors that go with one packet: the kernel's own bound (SCM_MAX_FD).
+pub const HANDOVER_DESCRIPTORS: usize = 253;
+/// Bytes of what a new process says: a word and a number, far below.
+pub const HANDOVER_WORD_LEN: usize = 256;
+/// Bytes of everything that is handed over. Histories are 200 MB of it at most, each client usually
+/// a few hundred bytes.
+pub const HANDOVER_LEN_MAX: usize = 1 << 30;
+/// Descriptors that a server keeps back for itself, beside one for each client that is handed over.
+pub const HANDOVER_SPARE: u64 = 100;
+/// How long a new process may take to get ready, while the old one serves.
+pub const HANDOVER_PREPARE: Duration = Duration::from_secs(30);
+/// How long it may take from there to be ready for the clients, who stand still meanwhile.
+pub const HANDOVER_READY: Duration = Duration::from_secs(2);
+/// How long it may take to say that it took them over.
+pub const HANDOVER_TAKEN: Duration = Duration::from_millis(500);
+/// The pause after somebody wanted to take over who may not: any user of the machine can ask.
+pub const STRANGER_PAUSE: Duration = Duration::from_millis(500);
+/// How long the new process waits for each packet of the old one.
+pub const HANDOVER_ANSWER: Duration = Duration::from_secs(10);
+/// How long the transcript of the old process may take to write the rest before the new one goes
+/// on with it. What is late stands behind what comes later.
+pub const HANDOVER_TRANSCRIPT: Duration = Duration::from_millis(100);
+/// How long `chatd upgrade` waits for the outcome before it ends what it started: when the old
+/// process has long given it up.
+pub const UPGRADE_PATIENCE: Duration = Duration::from_secs(60);
+const _: () = assert!(
+    UPGRADE_PATIENCE.as_millis()
+        > HANDOVER_PREPARE.as_millis() + HANDOVER_READY.as_millis() + HANDOVER_ANSWER.as_millis()
+);
+/// How long what it started may take to say so, once the old process has ended the conversation,
+/// and then to end.
+pub const UPGRADE_GRACE: Duration = Duration::from_secs(5);
+/// How often it looks for that end.
+pub const UPGRADE_LOOK: Duration = Duration::from_millis(5);
+
 /// Bytes of transcript that may wait for the writer; as much may be on its way to the file.
 pub const TRANSCRIPT_LEN_MAX: usize = 1 << 20;
 /// The least time between two log lines about lost transcript lines.

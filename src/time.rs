@@ -1,11 +1,17 @@
 //! Instants as plain numbers, so that the core and the simulation need no clock of their own.
 
+use std::io;
 use std::ops::{Add, Sub};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
+use nix::time::{ClockId, clock_gettime};
+use serde::{Deserialize, Serialize};
+
 /// An instant: nanoseconds since the server's start. Monotonic; a jump of the wall clock does not
 /// touch it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 pub struct Time(pub u64);
 
 impl Time {
@@ -64,6 +70,32 @@ impl Monotonic {
     pub fn starting_at(start: Instant) -> Self {
         Self { start }
     }
+
+    /// When it reads zero, for another process: nanoseconds of CLOCK_MONOTONIC, which all have in
+    /// common (clock_gettime(2)).
+    ///
+    /// # Errors
+    /// When the kernel has no such clock.
+    pub fn zero(&self) -> io::Result<Duration> {
+        // Read in this order, the other's clock is never behind this one.
+        let now = since_boot()?;
+        Ok(now.saturating_sub(self.start.elapsed()))
+    }
+
+    /// The clock of another process, by its `zero`.
+    ///
+    /// # Errors
+    /// When that is no instant of this machine's past.
+    pub fn with_zero(zero: Duration) -> io::Result<Self> {
+        let now = Instant::now();
+        let elapsed = since_boot()?.checked_sub(zero);
+        let start = elapsed.and_then(|elapsed| now.checked_sub(elapsed));
+        start.map(Self::starting_at).ok_or_else(|| io::Error::other("its clock is not ours"))
+    }
+}
+
+fn since_boot() -> io::Result<Duration> {
+    Ok(clock_gettime(ClockId::CLOCK_MONOTONIC)?.into())
 }
 
 impl Clock for Monotonic {
@@ -85,5 +117,18 @@ mod tests {
         for (wall, minute) in [(0, 0), (59, 0), (60, 1), (86_399, 1_439), (86_400, 0)] {
             assert_eq!(minute_of_day(wall), minute);
         }
+    }
+
+    #[test]
+    fn a_clock_goes_on_in_another_process() {
+        let clock = Monotonic::starting_at(Instant::now() - Duration::from_secs(10));
+        let zero = clock.zero().expect("a clock");
+        let before = clock.now();
+        let other = Monotonic::with_zero(zero).expect("a past instant");
+        let (now, after) = (other.now(), clock.now());
+        assert!(before <= now, "never earlier than one given before");
+        assert!(now - after < Duration::from_secs(5), "nor from the future");
+        let future = Duration::from_secs(1 << 40);
+        assert!(Monotonic::with_zero(future).is_err());
     }
 }

@@ -126,6 +126,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         recv_buffers: 64,
         recv_buffer_len: 1_024,
         memory_len: engine::memory_len(&config),
+        adopted: Vec::new(),
         listeners: vec![socket],
         bell,
         restricted: true,
@@ -140,6 +141,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         motd: "".into(),
         config,
         listeners: vec![Listener { dialect: Dialect::Telnet, slow: SlowPolicy::Close }],
+        carried: Vec::new(),
     };
     let clock = Monotonic::starting_at(Instant::now());
     let mut worker = Worker::new(parts, ring.expect("a ring"), clock);

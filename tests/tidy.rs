@@ -15,6 +15,8 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("uring", &[]),
     ("engine", &["chat", "dialect", "hub", "limits", "time", "uring"]),
     ("failure", &[]),
+    ("handover", &["limits"]),
+    ("upgrade", &["failure", "handover", "limits"]),
     ("log", &["limits"]),
     ("args", &["chat", "dialect", "limits"]),
     ("motd", &["failure", "limits", "text"]),
@@ -23,11 +25,11 @@ const ARROWS: &[(&str, &[&str])] = &[
     (
         "control",
         &[
-            "chat", "config", "dialect", "engine", "failure", "hub", "limits", "listener", "log",
-            "time", "uring",
+            "chat", "config", "dialect", "engine", "failure", "handover", "hub", "limits",
+            "listener", "log", "time", "uring",
         ],
     ),
-    ("main", &["args", "config", "control", "failure", "log"]),
+    ("main", &["args", "config", "control", "failure", "log", "upgrade"]),
 ];
 
 /// Words that have no place in the pure parts: the network, files, clocks, chance, threads.

@@ -50,9 +50,16 @@ pub fn session(data: &[u8]) {
 
 /// Rich mode: the line that the server edits. What is drawn holds only what the editor means to
 /// send, and no more than the line can be. The first byte says how the rest is cut; between two
-/// pieces a message may come.
+/// pieces a message may come, or another process.
 pub fn rich(data: &[u8]) {
     let Some((&cuts, rest)) = data.split_first() else { return };
+    let sent = edited(cuts, rest, false);
+    assert!(sent == edited(cuts, rest, true), "carried over");
+    terminal::show(&without_telnet(&sent), true);
+}
+
+/// What a client in rich mode is sent; with a decoder that is carried over between pieces, or not.
+fn edited(cuts: u8, rest: &[u8], carries: bool) -> Vec<u8> {
     let mut decoder = Dialect::Telnet.decoder();
     let mut sent = Vec::new();
     decoder.set_rich(true, &mut sent);
@@ -62,7 +69,10 @@ pub fn rich(data: &[u8]) {
         &[255, 251, 31, 255, 250, 31, 0, width, 0, 24, 255, 240, 255, 252, 24][..],
         &[255, 253, 1, 255, 253, 3],
     ];
-    agreed.into_iter().for_each(|bytes| draw(&mut decoder, bytes, &mut sent));
+    for bytes in agreed.into_iter().flat_map(|bytes| bytes.chunks(1)) {
+        decoder = if carries { carried(&decoder) } else { decoder };
+        draw(&mut decoder, bytes, &mut sent);
+    }
     decoder.draw(&mut sent);
     assert!(sent.ends_with(b"> "), "it is on: {}", sent.escape_ascii());
     for (number, piece) in (Cut { rest, seed: cuts.into() }).enumerate() {
@@ -71,9 +81,16 @@ pub fn rich(data: &[u8]) {
             sent.extend_from_slice(b"[plato] hi\r\n");
             decoder.draw(&mut sent);
         }
+        decoder = if carries { carried(&decoder) } else { decoder };
         draw(&mut decoder, piece, &mut sent);
     }
-    terminal::show(&without_telnet(&sent), true);
+    sent
+}
+
+/// As it comes out in another process.
+fn carried(decoder: &Decoder) -> Decoder {
+    let bytes = rmp_serde::to_vec_named(decoder).expect("it can be written");
+    rmp_serde::from_slice(&bytes).expect("it can be read")
 }
 
 /// Four people, two of whom speak `telnet`, do what the bytes say. Cut at each 0x01; what follows
@@ -90,13 +107,15 @@ fn decoder(dialect: Dialect, data: &[u8]) {
     // The first read of p2p is an id, however long it is: it stays in one piece.
     let head = if dialect == Dialect::P2p { bytes.len().min(1 + usize::from(cuts)) } else { 0 };
     let (head, rest) = bytes.split_at(head);
-    let whole = read(dialect, [head, rest], false);
+    let whole = read(dialect, [head, rest], Manner::Plain);
     let single = || [head].into_iter().chain(rest.chunks(1));
     let several = || [head].into_iter().chain(Cut { rest, seed: cuts.into() });
-    assert_eq!(read(dialect, single(), false), whole, "byte by byte");
-    assert_eq!(read(dialect, several(), false), whole, "in pieces");
-    assert_eq!(read(dialect, [head, rest], true), whole, "with breaks");
-    assert_eq!(read(dialect, several(), true), whole, "in pieces, with breaks");
+    assert_eq!(read(dialect, single(), Manner::Plain), whole, "byte by byte");
+    assert_eq!(read(dialect, several(), Manner::Plain), whole, "in pieces");
+    assert_eq!(read(dialect, [head, rest], Manner::Breaks), whole, "with breaks");
+    assert_eq!(read(dialect, several(), Manner::Breaks), whole, "in pieces, with breaks");
+    assert_eq!(read(dialect, single(), Manner::Carried), whole, "carried at each byte");
+    assert_eq!(read(dialect, several(), Manner::Carried), whole, "carried at each piece");
 }
 
 /// IAC SB CHARSET REQUEST ";UTF-8" IAC SE.
@@ -119,19 +138,32 @@ impl<'a> Iterator for Cut<'a> {
     }
 }
 
-/// What one connection makes of the pieces, in words; with a sink that breaks at each input, or
-/// never.
+/// How a connection is read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Manner {
+    Plain,
+    /// With a sink that breaks at each input.
+    Breaks,
+    /// By another process after each piece; and where the sink breaks, before the rest of it.
+    Carried,
+}
+
+/// What one connection makes of the pieces, in words.
 fn read<'a>(
     dialect: Dialect,
     pieces: impl IntoIterator<Item = &'a [u8]>,
-    breaks: bool,
+    manner: Manner,
 ) -> Vec<String> {
+    let breaks = manner != Manner::Plain;
     let mut decoder = dialect.decoder();
     let mut made = Vec::new();
     let mut state = State::default();
     for mut piece in pieces {
         while !piece.is_empty() {
             let before = made.len();
+            if manner == Manner::Carried {
+                decoder = carried(&decoder);
+            }
             let taken = decoder.decode(piece, &mut |input| {
                 state.check(&input);
                 made.push(format!("{input:?}"));

@@ -1,8 +1,10 @@
 //! Why a connection ended.
 
+use serde::{Deserialize, Serialize};
+
 /// Why a connection ended. Each has a counter, a word for the log, and, where the server ends it, a
 /// sentence for the person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum CloseReason {
     /// The other end closed.

@@ -5,14 +5,16 @@
 
 use std::net::SocketAddr;
 
+use serde::{Deserialize, Serialize};
+
 use super::message::Message;
 
 /// One of the parties that exchange batches with the hub: a worker, or the control thread.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PeerId(pub u8);
 
 /// A connection: the slot it occupies on its worker, and which occupant of that slot it is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ConnId {
     /// The worker that holds it.
     pub peer: PeerId,
@@ -24,7 +26,7 @@ pub struct ConnId {
 
 /// A room. The number is used again once the room is gone; in the order in which a peer receives
 /// actions it never means two rooms at once.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct RoomId(pub u32);
 
 /// A set of peers, as bits.
@@ -174,6 +176,13 @@ pub enum Event<T> {
     Tick,
     /// The server stops: every worker says goodbye to its clients.
     Stop,
+    /// Everything is to be handed over: every peer becomes still.
+    Freeze,
+    /// A peer has nothing under way and tells nothing more.
+    Still {
+        /// Which.
+        peer: PeerId,
+    },
 }
 
 /// What a peer has to do, in the order given.
@@ -256,6 +265,10 @@ pub enum Action<T> {
     },
     /// The server stops.
     Stop,
+    /// Nothing more is accepted or read. Once nothing is under way, the peer says that it is still.
+    Freeze,
+    /// All peers are still: the worker gives its connections away, and ends. The last action.
+    HandOver,
 }
 
 impl<T> Event<T> {
@@ -282,6 +295,8 @@ impl<T> Event<T> {
             Self::Lost { peer } => Event::Lost { peer: *peer },
             Self::Tick => Event::Tick,
             Self::Stop => Event::Stop,
+            Self::Freeze => Event::Freeze,
+            Self::Still { peer } => Event::Still { peer: *peer },
         }
     }
 }
@@ -308,6 +323,8 @@ impl<T> Action<T> {
             Self::Rich { conn, on } => Action::Rich { conn: *conn, on: *on },
             Self::Close { conn } => Action::Close { conn: *conn },
             Self::Stop => Action::Stop,
+            Self::Freeze => Action::Freeze,
+            Self::HandOver => Action::HandOver,
         }
     }
 }

@@ -6,10 +6,15 @@
 
 use std::collections::VecDeque;
 
-use super::event::ConnId;
+use super::event::{ConnId, PeerId};
 use super::message::{Message, What};
 use super::nick::ShownName;
-use crate::limits::{HISTORY_LEN_MAX, HISTORY_STEP};
+use crate::limits::{HISTORY_LEN_MAX, HISTORY_STEP, PEERS_MAX};
+
+/// Whose the connections are of authors who are gone, where others may have their numbers. No peer
+/// is called so.
+pub(super) const GONE: PeerId = PeerId(u8::MAX);
+const _: () = assert!(PEERS_MAX <= GONE.0 as usize);
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -27,14 +32,14 @@ pub(super) struct Budget {
 
 /// A line that was said.
 #[derive(Debug)]
-struct Past {
-    author: ShownName,
-    conn: ConnId,
+pub(super) struct Past {
+    pub(super) author: ShownName,
+    pub(super) conn: ConnId,
     /// When the wall clock said that it was, in minutes since midnight, UTC.
-    minute: u16,
-    what: What,
+    pub(super) minute: u16,
+    pub(super) what: What,
     /// Its memory is used again and again.
-    text: String,
+    pub(super) text: String,
 }
 
 impl Budget {
@@ -89,7 +94,19 @@ impl History {
         }
     }
 
-    /// What is kept, the oldest first, with its author, and as people read it.
+    /// All connections of that peer are gone, and others will have their numbers.
+    pub(super) fn forget_conns_of(&mut self, peer: PeerId) {
+        for line in self.lines.iter_mut().filter(|line| line.conn.peer == peer) {
+            line.conn = ConnId { peer: GONE, ..line.conn };
+        }
+    }
+
+    /// What is kept, the oldest first.
+    pub(super) fn lines(&self) -> impl Iterator<Item = &Past> {
+        self.lines.iter()
+    }
+
+    /// The same, with its author, and as people read it.
     pub(super) fn messages(&self) -> impl Iterator<Item = (ConnId, Message<&str>)> {
         self.lines.iter().map(|line| {
             let Past { author, conn, minute, what, text } = line;
@@ -107,7 +124,6 @@ fn len_for(text: &str) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::chat::PeerId;
 
     const CONN: ConnId = ConnId { peer: PeerId(0), index: 0, generation: 0 };
 

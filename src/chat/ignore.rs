@@ -85,7 +85,13 @@ impl<S: BuildHasher> Chat<S> {
         }
     }
 
-    fn push_ignore(&self, user: SessionId, other: ConnId, on: bool, sink: &mut impl Sink) {
+    pub(super) fn push_ignore(
+        &self,
+        user: SessionId,
+        other: ConnId,
+        on: bool,
+        sink: &mut impl Sink,
+    ) {
         let conn = self.sessions[user].conn;
         let peers = PeerSet::one(conn.peer).union(self.observers);
         sink.push(peers, Action::Ignore { conn, other, on });

@@ -1,5 +1,7 @@
 //! What people are told, without the words.
 
+use serde::{Deserialize, Serialize};
+
 use super::close_reason::CloseReason;
 use super::looks::Nicknames;
 
@@ -299,7 +301,7 @@ pub enum Message<T> {
 }
 
 /// What a line is to its author.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum What {
     /// Words.
     Said,

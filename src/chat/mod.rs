@@ -19,6 +19,7 @@ mod message;
 mod nick;
 mod refusal;
 mod room;
+mod saved;
 mod session;
 #[cfg(test)]
 mod tests;
@@ -34,6 +35,7 @@ pub use message::{Message, RichMode, What};
 pub use nick::RESERVED_NAMES;
 pub use refusal::Refusal;
 pub use room::{RoomNameError, validate_room_name};
+pub use saved::Saved;
 
 use crate::limits::ROOMS_PER_CLIENT_MAX;
 use crate::time::{Time, minute_of_day};
@@ -79,6 +81,8 @@ pub struct Chat<S = RandomState> {
     nicknames: Nicknames,
     /// By the wall clock, since midnight, UTC.
     minute: u16,
+    /// The peers that are still, from `Event::Freeze` on.
+    still: Option<PeerSet>,
     stale_count: u64,
 }
 
@@ -97,13 +101,15 @@ impl<S: BuildHasher + Clone> Chat<S> {
             has_motd: motd,
             nicknames,
             minute: 0,
+            still: None,
             stale_count: 0,
         }
     }
 }
 
 impl<S: BuildHasher> Chat<S> {
-    /// Tells the observers of the rooms made at start; called once, before the first event.
+    /// Tells the observers of the rooms made at start; called once, before the first event. Not
+    /// after `restore`, which does it.
     pub fn open(&self, sink: &mut impl Sink) {
         for (id, _) in self.rooms.iter() {
             self.opened(id, sink);
@@ -161,16 +167,25 @@ impl<S: BuildHasher> Chat<S> {
                     self.forget(now, user, sink);
                 }
                 self.forget_ignored_of(peer, sink);
+                self.rooms.forget_conns_of(peer);
+                if self.still.is_some() {
+                    self.note_still(peer, sink);
+                }
             }
             Event::Tick => self.sum_up(now, sink),
             Event::Stop => sink.push(PeerSet::first(self.peer_count), Action::Stop),
+            Event::Freeze => {
+                self.still = Some(PeerSet::default());
+                sink.push(PeerSet::first(self.peer_count), Action::Freeze);
+            }
+            Event::Still { peer } => self.note_still(peer, sink),
         }
     }
 
     /// When `Event::Tick` is wanted; `Time::NEVER` while it is not.
     #[must_use]
     pub fn deadline(&self) -> Time {
-        self.rooms.summary_due()
+        if self.still.is_some() { Time::NEVER } else { self.rooms.summary_due() }
     }
 
     /// How many clients are here.
@@ -190,6 +205,19 @@ impl<S: BuildHasher> Chat<S> {
     #[must_use]
     pub fn stale_count(&self) -> u64 {
         self.stale_count
+    }
+
+    /// Once the last is still, nothing more can happen: everything can be handed over.
+    fn note_still(&mut self, peer: PeerId, sink: &mut impl Sink) {
+        let all = PeerSet::first(self.peer_count);
+        let still = self.still.get_or_insert_default();
+        if *still == all {
+            return;
+        }
+        still.insert(peer);
+        if *still == all {
+            sink.push(all, Action::HandOver);
+        }
     }
 
     fn live(&mut self, conn: ConnId) -> Option<SessionId> {

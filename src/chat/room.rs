@@ -9,6 +9,7 @@ use std::fmt;
 use std::hash::BuildHasher;
 use std::ops::{Index, IndexMut};
 
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::command;
@@ -68,7 +69,7 @@ pub(super) struct Room {
 }
 
 /// What the members of a large room have not been told yet.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Presence {
     joined: u32,
     left: u32,
@@ -159,6 +160,11 @@ impl Room {
         self.members.get(position as usize).copied().map(SessionId)
     }
 
+    /// What they are to be told of each other, if anything is due.
+    pub(super) fn owed(&self) -> Option<Presence> {
+        Some(self.presence).filter(|presence| *presence != Presence::NOTHING)
+    }
+
     fn is_large(&self) -> bool {
         self.members.len() > PRESENCE_ROOM_LEN
     }
@@ -171,6 +177,11 @@ impl Presence {
     pub(super) fn message(self, members: u32) -> Message<&'static str> {
         let Self { joined, left, renamed, due: _ } = self;
         Message::Presence { joined, left, renamed, members }
+    }
+
+    /// When they are told it.
+    pub(super) fn due(self) -> Time {
+        self.due
     }
 
     fn count(&mut self, notice: &Message<&str>) {
@@ -288,6 +299,11 @@ impl<S: BuildHasher> Rooms<S> {
         room.history.push(minute, conn, author, line, &mut self.budget);
     }
 
+    /// All connections of that peer are gone, and others will have their numbers.
+    pub(super) fn forget_conns_of(&mut self, peer: PeerId) {
+        self.slab.iter_mut().for_each(|(_, room)| room.history.forget_conns_of(peer));
+    }
+
     /// Counts the notice if the room is too large to be told each one; says whether it did.
     pub(super) fn sums_up(&mut self, now: Time, id: RoomId, notice: &Message<&str>) -> bool {
         let room = &mut self[id];
@@ -301,6 +317,12 @@ impl<S: BuildHasher> Rooms<S> {
             self.summaries.push_back((due, id));
         }
         true
+    }
+
+    /// A room with members is to be told that. Called for what is due earlier first.
+    pub(super) fn owe(&mut self, room: RoomId, presence: Presence) {
+        self[room].presence = presence;
+        self.summaries.push_back((presence.due, room));
     }
 
     /// When the next summary is due.

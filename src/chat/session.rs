@@ -12,6 +12,7 @@ use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::num::NonZeroU32;
 use std::ops::{Index, IndexMut};
 
+use serde::{Deserialize, Serialize};
 use slab::Slab;
 
 use super::event::{ConnId, PeerId, RoomId};
@@ -55,16 +56,16 @@ pub(super) struct Aside {
 }
 
 /// That somebody is away.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Away {
     /// Why; may be empty.
-    text: Box<str>,
-    /// Who was told so.
-    told: VecDeque<ConnId>,
+    pub(super) text: Box<str>,
+    /// Who was told so: at most `AWAY_TOLD_MAX`.
+    pub(super) told: VecDeque<ConnId>,
 }
 
 /// A place in a room.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seat {
     pub(super) room: RoomId,
     /// Its position among the room's members.
@@ -94,9 +95,19 @@ impl Session {
             return ShownName::new(self.nick.as_str()).expect("a nickname is shorter");
         }
         let mut shown = ShownName::EMPTY;
-        let addr = SocketAddr::new(self.ip.to_canonical(), self.port);
-        write!(shown, "{addr}").expect("SHOWN_NAME_LEN_MAX is that of the longest address");
+        write!(shown, "{}", self.addr())
+            .expect("SHOWN_NAME_LEN_MAX is that of the longest address");
         shown
+    }
+
+    /// The other end.
+    pub(super) fn addr(&self) -> SocketAddr {
+        SocketAddr::new(self.ip.to_canonical(), self.port)
+    }
+
+    /// The nickname, empty until one is taken.
+    pub(super) fn nick(&self) -> &str {
+        self.nick.as_str()
     }
 }
 
@@ -138,6 +149,11 @@ impl<S: BuildHasher> Sessions<S> {
         self.slab.len()
     }
 
+    /// All of them, in the order of their numbers.
+    pub(super) fn iter(&self) -> impl Iterator<Item = SessionId> {
+        self.slab.iter().map(|(number, _)| session_id(number))
+    }
+
     /// Whether the connection's peer is known.
     pub(super) fn knows_peer(&self, conn: ConnId) -> bool {
         usize::from(conn.peer.0) < self.by_conn.len()
@@ -177,8 +193,8 @@ impl<S: BuildHasher> Sessions<S> {
                 away.told.retain(|conn| conn.peer != peer);
             }
         }
-        // The table has no order of its own.
-        ignored.sort_unstable_by_key(|(id, conn)| (id.0, *conn));
+        // The table has no order of its own, and numbers change when a chat is restored.
+        ignored.sort_unstable_by_key(|(id, conn)| (self[*id].conn, *conn));
         ignored
     }
 
@@ -200,10 +216,10 @@ impl<S: BuildHasher> Sessions<S> {
         };
         let (seat, nick, port) = (NO_SEAT, Name::EMPTY, addr.port());
         let session = Session { conn, seat, nick, ip, port, has_aside: false };
-        let number = u32::try_from(self.slab.insert(session)).expect("sessions are fewer");
-        *self.slot_mut(conn) = NonZeroU32::new(number + 1);
-        self.by_name.insert(number, |number| self.slab[number as usize].name());
-        SessionId(number)
+        let id = session_id(self.slab.insert(session));
+        *self.slot_mut(conn) = NonZeroU32::new(id.0 + 1);
+        self.by_name.insert(id.0, |number| self.slab[number as usize].name());
+        id
     }
 
     /// Whether a nickname looks like that of somebody else.
@@ -372,6 +388,10 @@ impl<S> IndexMut<SessionId> for Sessions<S> {
     fn index_mut(&mut self, id: SessionId) -> &mut Session {
         &mut self.slab[id.0 as usize]
     }
+}
+
+fn session_id(number: usize) -> SessionId {
+    SessionId(u32::try_from(number).expect("sessions are fewer"))
 }
 
 #[cfg(test)]

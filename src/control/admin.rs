@@ -41,10 +41,9 @@ pub(super) struct Admin {
     pub(super) sources: Sources,
 }
 
-/// Makes the listener one of this runtime.
-pub(super) fn listener(bound: net::TcpListener) -> io::Result<TcpListener> {
-    bound.set_nonblocking(true)?;
-    TcpListener::from_std(bound)
+/// Makes a descriptor of the listener, which does not wait, one of this runtime.
+pub(super) fn listener(bound: &net::TcpListener) -> io::Result<TcpListener> {
+    TcpListener::from_std(bound.try_clone()?)
 }
 
 /// Serves `admin` until the runtime ends.
@@ -102,6 +101,7 @@ impl Admin {
         match self.phase.get() {
             Phase::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
             Phase::Serving => text(StatusCode::OK, "ok\n"),
+            Phase::HandingOver => text(StatusCode::SERVICE_UNAVAILABLE, "handing over\n"),
             Phase::Stopping => text(StatusCode::SERVICE_UNAVAILABLE, "stopping\n"),
         }
     }
@@ -159,7 +159,8 @@ mod tests {
             tokio_uring::start(async {
                 let bound = net::TcpListener::bind("127.0.0.1:0").expect("a free port");
                 let addr = bound.local_addr().expect("an address");
-                let listener = listener(bound).expect("a runtime");
+                bound.set_nonblocking(true).expect("an option");
+                let listener = listener(&bound).expect("a runtime");
                 let phase = Rc::new(Cell::new(Phase::Starting));
                 let admin = Admin { phase: Rc::clone(&phase), sources: sources(Vec::new()) };
                 tokio::task::spawn_local(serve(listener, admin));

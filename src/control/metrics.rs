@@ -30,6 +30,10 @@ pub(super) struct ControlStats {
     pub(super) transcript_dropped: Arc<Counter>,
     /// Workers that ended before they were asked to.
     pub(super) worker_failures: Counter,
+    /// Whether this process took over from another.
+    pub(super) upgrades: Counter,
+    /// Times somebody wanted to take over from this process, and did not.
+    pub(super) upgrades_failed: Counter,
 }
 
 /// Everything that is counted, wherever.
@@ -46,8 +50,10 @@ pub(super) struct Sources {
 type Number = fn(&WorkerStats) -> &Counter;
 
 /// Totals since the start, summed over the workers. `_total` is put behind the name.
-const TOTALS: [(&str, &str, Number); 19] = [
+const TOTALS: [(&str, &str, Number); 21] = [
     ("chatd_accepted", "Connections accepted", |stats| &stats.accepted),
+    ("chatd_adopted", "Connections taken over in an upgrade", |stats| &stats.adopted),
+    ("chatd_handed_over", "Connections given away in an upgrade", |stats| &stats.handed_over),
     ("chatd_accept_errors", "Accepts that failed", |stats| &stats.accept_errors),
     ("chatd_accept_pauses", "Times accepting paused for want of slots", |stats| {
         &stats.accept_pauses
@@ -171,6 +177,10 @@ impl Sources {
         gauge(encoder, "chatd_workers", "Workers started", count(self.workers.len()))?;
         let failures = self.control.worker_failures.read();
         total(encoder, "chatd_worker_failures", "Workers that ended unasked", failures)?;
+        let help = "Upgrades that made this process the server: one or none";
+        total(encoder, "chatd_upgrades", help, self.control.upgrades.read())?;
+        let failed = self.control.upgrades_failed.read();
+        total(encoder, "chatd_upgrades_failed", "Upgrades that came to nothing", failed)?;
         let lost = self.control.transcript_dropped.read() + self.hub.dropped();
         let help = "Lines missing in the transcript";
         total(encoder, "chatd_transcript_dropped_lines", help, lost)?;
@@ -251,6 +261,8 @@ pub(super) mod tests {
         let WorkerStats {
             connections,
             accepted,
+            adopted,
+            handed_over,
             closed,
             refused,
             accept_errors,
@@ -280,6 +292,8 @@ pub(super) mod tests {
         let named = [
             ("chatd_connections", connections),
             ("chatd_accepted_total", accepted),
+            ("chatd_adopted_total", adopted),
+            ("chatd_handed_over_total", handed_over),
             ("chatd_accept_errors_total", accept_errors),
             ("chatd_accept_pauses_total", accept_pauses),
             ("chatd_lines_in_total", lines_in),
@@ -343,12 +357,16 @@ pub(super) mod tests {
         let sources = sources(vec![Arc::new(stats), Arc::new(other())]);
         sources.control.transcript_dropped.set(3);
         sources.control.worker_failures.set(1);
+        sources.control.upgrades.set(1);
+        sources.control.upgrades_failed.set(2);
         expected.extend([
             "chatd_rooms 1".to_owned(),
-            "chatd_lines_per_send 0.9981949458483754".to_owned(),
+            "chatd_lines_per_send 0.9981981981981982".to_owned(),
             "chatd_clients 0".to_owned(),
             "chatd_workers 2".to_owned(),
             "chatd_worker_failures_total 1".to_owned(),
+            "chatd_upgrades_total 1".to_owned(),
+            "chatd_upgrades_failed_total 2".to_owned(),
             "chatd_transcript_dropped_lines_total 3".to_owned(),
             "chatd_log_dropped_lines_total 0".to_owned(),
             format!("chatd_build_info{{version=\"{}\"}} 1", env!("CARGO_PKG_VERSION")),

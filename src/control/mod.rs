@@ -10,30 +10,31 @@ use std::future;
 use std::io;
 use std::mem;
 use std::net;
+use std::process;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::mpsc::{self, Receiver};
+use std::sync::mpsc::{self, Receiver, Sender};
 use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
-use tracing::{error, info, warn};
+use tokio::task::JoinHandle;
+use tracing::{error, info};
 
-use crate::chat::{self, Event, PeerId, PeerSet};
+use crate::chat::{self, Action, Event, PeerId, PeerSet};
 use crate::config::{Config, Confinement};
-use crate::engine::{self, Door, Parts, Setup};
+use crate::engine::{self, Adopted, Door, Parts, Setup};
 use crate::failure::{Failure, Kind};
 use crate::hub::{Batch, Bells, Hub, Outbox};
-use crate::limits::{
-    ACCEPT_LANES, REFUSAL_SLOTS, REPLACEMENT_PERIOD, REPLACEMENTS_MAX, SLOTS_MAX, STOP_GRACE,
-};
+use crate::limits::{REPLACEMENT_PERIOD, REPLACEMENTS_MAX, STOP_GRACE};
 use crate::listener::{self, Bound};
 use crate::log::DroppedLines;
 use crate::time::{Clock, Monotonic};
-use crate::uring;
 
 mod admin;
 mod confine;
+mod handover;
 mod metrics;
+mod opened;
 mod signal;
 mod supervisor;
 #[cfg(test)]
@@ -42,37 +43,55 @@ mod transcript;
 mod workers;
 
 use admin::Admin;
-use confine::Confined;
+use handover::{Gate, Giver, Successor, Taken};
 use metrics::Sources;
 use signal::Signals;
 use supervisor::Supervisor;
 use transcript::Transcript;
 use workers::{Doorbells, Ended, Run};
 
-/// Where the process stands. It goes forward only, and may skip `Serving`.
+pub use handover::{Report, Taker};
+pub use opened::Opened;
+
+/// Where the process stands. It goes forward only, but for an upgrade that fails, and may skip
+/// `Serving`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Phase {
     /// Addresses are bound and workers start. Who connects waits in a backlog.
     Starting,
     /// Every worker accepts.
     Serving,
+    /// A new process is taking over. If it does not, this one serves again.
+    HandingOver,
     /// The core was told to stop: workers say goodbye and end, within the drain time. A second
     /// signal ends the process at once.
     Stopping,
 }
 
-/// Runs the server until a signal stops it. `opened` is what [`Opened::new`] made of `config`.
+/// Runs the server until a signal stops it, or another process has taken over from it. `opened` is
+/// what [`Opened::new`] made of `config`; with a `taker`, it takes over from another itself.
 ///
 /// # Errors
 /// What kept it from starting, or broke it.
-pub fn run(config: Config, opened: Opened, log: DroppedLines) -> Result<(), Failure> {
-    run_workers(config, opened, log, engine::run)
+pub fn run(
+    config: Config,
+    opened: Opened,
+    taker: Option<Taker>,
+    log: DroppedLines,
+) -> Result<(), Failure> {
+    run_workers(config, opened, taker, log, engine::run)
 }
 
-fn run_workers(config: Config, opened: Opened, log: DroppedLines, run: Run) -> Result<(), Failure> {
+fn run_workers(
+    config: Config,
+    opened: Opened,
+    taker: Option<Taker>,
+    log: DroppedLines,
+    run: Run,
+) -> Result<(), Failure> {
     let runtime = tokio_uring::Runtime::new(&tokio_uring::builder())
         .map_err(|error| system("the control plane's ring", &error))?;
-    let outcome = runtime.block_on(serve(&config, opened, log, run));
+    let outcome = runtime.block_on(serve(&config, opened, taker, log, run));
     // The process ends now. Dropping the runtime would wait for a write that may never finish.
     mem::forget(runtime);
     outcome
@@ -81,6 +100,7 @@ fn run_workers(config: Config, opened: Opened, log: DroppedLines, run: Run) -> R
 async fn serve(
     config: &Config,
     mut opened: Opened,
+    taker: Option<Taker>,
     log: DroppedLines,
     run: Run,
 ) -> Result<(), Failure> {
@@ -93,106 +113,25 @@ async fn serve(
         bounds: config.bounds,
     };
     opened.tell(&workers, config.confinement);
-    if let Some(listener) = opened.admin {
-        control.start_admin(listener)?;
-    }
-    let door = Arc::new(Door::new(opened.clients, config.trusted.clone(), config.bounds));
-    let crew = Crew { run, config: workers, door, posts: opened.by_worker };
-    let workers = control.start_workers(crew)?;
-    control.serve(workers).await
+    let Opened { by_worker, admin, worker_clients, clients, gate, .. } = opened;
+    control.admin = admin;
+    let adopted = match taker {
+        // Until it has, the old process answers at the admin endpoint.
+        Some(taker) => control.take_over(taker, &by_worker, worker_clients)?,
+        None => {
+            control.start_admin()?;
+            by_worker.iter().map(|_| Vec::new()).collect()
+        }
+    };
+    let posts = Rc::new(by_worker);
+    let door = Arc::new(Door::new(clients, config.trusted.clone(), config.bounds));
+    let crew = Crew { run, config: workers, door, posts };
+    let workers = control.start_workers(crew, adopted)?;
+    control.serve(workers, gate).await
 }
 
 fn system(what: &str, error: &io::Error) -> Failure {
     Failure::new(Kind::System, format_args!("{what}: {error}"))
-}
-
-/// What the operating system has to give before anything starts, and that the rest was given up.
-pub struct Opened {
-    by_worker: Vec<Vec<Bound>>,
-    admin: Option<net::TcpListener>,
-    transcript: Option<std::fs::File>,
-    /// Clients each worker may hold.
-    worker_clients: u32,
-    /// Clients in all.
-    clients: u32,
-    /// As many as the operator asked for.
-    clients_asked: Option<u64>,
-    supervisor: Supervisor,
-    confined: Confined,
-}
-
-impl Opened {
-    /// Opens everything, and gives up what is not needed afterwards. No thread may have been
-    /// started before: it would keep what this one gives up.
-    ///
-    /// # Errors
-    /// What is not to be had.
-    pub fn new(config: &Config) -> Result<Self, Failure> {
-        let descriptors = uring::raise_descriptor_limit()
-            .map_err(|error| system("the limit of open files", &error))?;
-        let (worker_clients, clients) =
-            client_bounds(descriptors, config.listen.len(), config.workers, config.clients_max);
-        if worker_clients == 0 {
-            let message =
-                format!("the limit of open files, {descriptors}, leaves no client a place");
-            return Err(Failure::new(Kind::System, message));
-        }
-        let by_worker = listener::bind(&config.listen, config.workers, config.slow)?;
-        let admin = config.admin.map(listener::bind_admin).transpose()?;
-        let transcript = config.transcript.as_ref().map(transcript::open).transpose()?;
-        Ok(Self {
-            by_worker,
-            admin,
-            transcript,
-            worker_clients,
-            clients,
-            clients_asked: config.clients_max,
-            supervisor: Supervisor::from_environment()?,
-            confined: Confined::new(config, || {
-                uring::check().map_err(|error| Failure::new(Kind::Unavailable, error))
-            })?,
-        })
-    }
-
-    /// Tells what was bound and what the workers will take, before the first client is let in.
-    fn tell(&self, config: &engine::Config, confinement: Confinement) {
-        for bound in self.by_worker.first().into_iter().flatten() {
-            info!(dialect = %bound.listener.dialect, addr = %bound.addr, "listening");
-        }
-        if let Some(Ok(addr)) = self.admin.as_ref().map(net::TcpListener::local_addr) {
-            info!(%addr, "listening admin");
-        }
-        let mut bytes_all = 0;
-        for pool in engine::memory_budget(config) {
-            let (count, bytes) = (pool.count, pool.len);
-            info!(pool = pool.name, count, bytes, "memory of each worker");
-            bytes_all += bytes;
-        }
-        if let Some(asked) = self.clients_asked.filter(|asked| *asked > u64::from(self.clients)) {
-            warn!(asked, clients = self.clients, "the limit of open files allows fewer clients");
-        }
-        self.confined.tell(&confinement);
-        let workers = self.by_worker.len();
-        let bytes = bytes_all * workers as u64;
-        info!(workers, bytes, clients = self.clients, "memory of all workers");
-    }
-}
-
-/// How many clients a worker's ring has slots for, and how many there may be in all. The kernel
-/// spreads connections by chance, so that one worker may get them all. A ring's table may be as
-/// large as the limit of open files (io_sqe_files_register); what it holds does not count towards
-/// that.
-fn client_bounds(
-    descriptors: u64,
-    listeners: usize,
-    workers: usize,
-    asked: Option<u64>,
-) -> (u32, u32) {
-    let slots = u32::try_from(descriptors).unwrap_or(u32::MAX).min(SLOTS_MAX);
-    let table = slots.saturating_sub(REFUSAL_SLOTS + count(listeners) * ACCEPT_LANES);
-    let all = table.saturating_mul(count(workers));
-    let clients = asked.and_then(|asked| u32::try_from(asked).ok()).unwrap_or(u32::MAX).min(all);
-    (table.min(clients), clients)
 }
 
 fn count(few: usize) -> u32 {
@@ -210,22 +149,11 @@ struct Peer {
 }
 
 impl Peer {
-    fn new(config: &Config, opened: &Opened) -> io::Result<Self> {
-        let id = peer_id(config.workers);
-        let observers = if opened.transcript.is_some() { PeerSet::one(id) } else { PeerSet(0) };
-        let config = chat::Config {
-            peer_count: config.workers + 1,
-            observers,
-            rooms: config.rooms.clone(),
-            clients_max: opened.clients as usize,
-            motd: !config.motd.is_empty(),
-            nicknames: config.nicknames,
-            history_lines: config.history_lines,
-        };
+    fn new(id: PeerId, core: chat::Config) -> io::Result<Self> {
         Ok(Self {
             id,
             bells: Doorbells::new(id)?,
-            hub: Arc::new(Hub::new(config, RandomState::new())),
+            hub: Arc::new(Hub::new(core, RandomState::new())),
             clock: Monotonic::starting_at(Instant::now()),
             batch: Batch::default(),
             outbox: Outbox::default(),
@@ -233,15 +161,40 @@ impl Peer {
     }
 
     /// Hands in what there is, wakes whom it concerns, and takes what the others did.
-    fn exchange(&mut self, transcript: Option<&mut Transcript>) {
+    fn exchange(&mut self, mut transcript: Option<&mut Transcript>) {
         let Self { id, hub, bells, clock, batch, outbox } = self;
-        batch.wall = clock.wall();
-        let exchanged = hub.exchange(*id, clock.now(), batch, outbox);
-        bells.ring_all(exchanged.wake);
-        if let Some(transcript) = transcript {
-            outbox.iter().for_each(|action| transcript.apply(&action));
+        loop {
+            batch.wall = clock.wall();
+            let exchanged = hub.exchange(*id, clock.now(), batch, outbox);
+            bells.ring_all(exchanged.wake);
+            let mut freezes = false;
+            for action in outbox.iter() {
+                freezes |= action == Action::Freeze;
+                if let Some(transcript) = &mut transcript {
+                    transcript.apply(&action);
+                }
+            }
+            outbox.clear();
+            if !freezes {
+                break;
+            }
+            // It has nothing under way, and tells nothing more.
+            batch.push(Event::Still { peer: *id });
         }
-        outbox.clear();
+    }
+}
+
+/// What the core is made with.
+fn core(config: &Config, opened: &Opened) -> chat::Config {
+    let observer = PeerSet::one(peer_id(config.workers));
+    chat::Config {
+        peer_count: config.workers + 1,
+        observers: if opened.transcript.is_some() { observer } else { PeerSet::default() },
+        rooms: config.rooms.clone(),
+        clients_max: opened.clients as usize,
+        motd: !config.motd.is_empty(),
+        nicknames: config.nicknames,
+        history_lines: config.history_lines,
     }
 }
 
@@ -249,6 +202,8 @@ impl Peer {
 struct Control {
     phase: Rc<Cell<Phase>>,
     peer: Peer,
+    /// What the core is made with; also when it goes on elsewhere.
+    core: chat::Config,
     signals: Signals,
     ended: UnboundedReceiver<Ended>,
     ended_sender: UnboundedSender<Ended>,
@@ -261,6 +216,17 @@ struct Control {
     transcript: Option<Transcript>,
     sources: Sources,
     supervisor: Supervisor,
+    /// The admin endpoint's listener, and the task that serves it.
+    admin: Option<(net::SocketAddr, net::TcpListener)>,
+    admin_task: Option<JoinHandle<()>>,
+    /// The task that hears who wants to take over, and whom it found.
+    giver: Option<JoinHandle<()>>,
+    successors: UnboundedReceiver<Successor>,
+    found: UnboundedSender<Successor>,
+    /// What was taken over from another process, until it is this one's.
+    taken: Option<Taken>,
+    /// The limit of open files.
+    descriptors: u64,
     motd: Arc<str>,
     confinement: Confinement,
     drain: Duration,
@@ -273,28 +239,39 @@ struct Crew {
     run: Run,
     config: engine::Config,
     door: Arc<Door>,
-    /// Their listening sockets: kept, so that who waits in a backlog outlives a worker.
-    posts: Vec<Vec<Bound>>,
+    posts: Posts,
 }
+
+/// The listening sockets of each worker: kept, so that who waits in a backlog outlives a worker.
+type Posts = Rc<Vec<Vec<Bound>>>;
 
 /// What the control thread waits for.
 enum Happening {
     Rung,
     Ended(Ended),
     Signal(u8),
+    Successor(Successor),
     Look,
     Overdue,
 }
 
-/// A worker, and where it tells that it is ready.
-type Ready = (PeerId, Receiver<io::Result<()>>);
+/// A worker that starts.
+struct Ready {
+    peer: PeerId,
+    /// Where it tells that it is ready.
+    receiver: Receiver<io::Result<()>>,
+    /// What it waits for then, if for anything.
+    go: Option<Sender<()>>,
+}
 
 impl Control {
     /// Makes everything but the workers, and says what was bound.
     fn new(config: &Config, opened: &mut Opened, log: DroppedLines) -> Result<Self, Failure> {
         // Before anybody can know that the server is there, and want it to stop.
         let signals = Signals::new().map_err(|error| system("signals", &error))?;
-        let peer = Peer::new(config, opened).map_err(|error| system("doorbells", &error))?;
+        let core = core(config, opened);
+        let peer = Peer::new(peer_id(config.workers), core.clone())
+            .map_err(|error| system("doorbells", &error))?;
         let sources = Sources {
             workers: (0..config.workers).map(|_| Arc::default()).collect(),
             hub: Arc::clone(&peer.hub),
@@ -305,9 +282,12 @@ impl Control {
         let dropped = Arc::clone(&sources.control.transcript_dropped);
         let transcript = opened.transcript.take().map(|file| Transcript::new(file, dropped));
         let (ended_sender, ended) = unbounded_channel();
+        // One at a time.
+        let (found, successors) = unbounded_channel();
         Ok(Self {
             phase: Rc::new(Cell::new(Phase::Starting)),
             peer,
+            core,
             signals,
             ended,
             ended_sender,
@@ -317,6 +297,13 @@ impl Control {
             transcript,
             sources,
             supervisor: mem::take(&mut opened.supervisor),
+            admin: None,
+            admin_task: None,
+            giver: None,
+            successors,
+            found,
+            taken: None,
+            descriptors: opened.descriptors,
             motd: Arc::clone(&config.motd),
             confinement: config.confinement,
             drain: config.drain,
@@ -324,27 +311,41 @@ impl Control {
         })
     }
 
-    fn start_admin(&self, bound: net::TcpListener) -> Result<(), Failure> {
+    fn start_admin(&mut self) -> Result<(), Failure> {
+        let Some((_, bound)) = &self.admin else { return Ok(()) };
         let listener =
             admin::listener(bound).map_err(|error| system("the admin endpoint", &error))?;
         let admin = Admin { phase: Rc::clone(&self.phase), sources: self.sources.clone() };
-        tokio_uring::spawn(admin::serve(listener, admin));
+        self.admin_task = Some(tokio_uring::spawn(admin::serve(listener, admin)));
         Ok(())
     }
 
-    /// Starts a thread for each worker, without waiting for them.
-    fn start_workers(&mut self, crew: Crew) -> Result<Vec<Ready>, Failure> {
-        let started =
-            (0..crew.posts.len()).map(|index| self.start_worker(&crew, peer_id(index))).collect();
+    /// Starts a thread for each worker, with the clients that it adopts, without waiting for them.
+    fn start_workers(
+        &mut self,
+        crew: Crew,
+        adopted: Vec<Vec<Adopted>>,
+    ) -> Result<Vec<Ready>, Failure> {
+        let start = |(index, adopted)| self.start_worker(&crew, peer_id(index), adopted);
+        let started = adopted.into_iter().enumerate().map(start).collect();
         self.crew = Some(crew);
         started
     }
 
-    fn start_worker(&mut self, crew: &Crew, peer: PeerId) -> Result<Ready, Failure> {
+    fn start_worker(
+        &mut self,
+        crew: &Crew,
+        peer: PeerId,
+        adopted: Vec<Adopted>,
+    ) -> Result<Ready, Failure> {
         let index = usize::from(peer.0);
         let bound = &crew.posts[index];
         let sockets = bound.iter().map(|bound| bound.socket.try_clone()).collect::<Result<_, _>>();
         let (ready, receiver) = mpsc::channel();
+        // Clients of another process are not touched before that has let them go.
+        let (go, may_go) = self.taken.as_ref().map(|_| mpsc::channel()).unzip();
+        let adopted = adopted.into_iter().map(|Adopted { socket, carried }| (socket, carried));
+        let (adopted, carried) = adopted.unzip();
         let parts = Parts {
             peer,
             hub: Arc::clone(&self.peer.hub),
@@ -354,6 +355,7 @@ impl Control {
             config: crew.config,
             motd: Arc::clone(&self.motd),
             listeners: bound.iter().map(|bound| bound.listener).collect(),
+            carried,
         };
         let setup = Setup {
             parts,
@@ -361,26 +363,31 @@ impl Control {
             bell: self.peer.bells.of(peer),
             clock: self.peer.clock,
             restricted: self.confinement.ring,
+            adopted,
+            go: may_go,
             ready,
         };
         workers::start(setup, crew.run, self.ended_sender.clone())
             .map_err(|error| system("a worker's thread", &error))?;
         self.running += 1;
-        Ok((peer, receiver))
+        Ok(Ready { peer, receiver, go })
     }
 
     /// Puts a new worker in the place of one that is gone. Its clients are gone with it, and the
     /// others are told so. While the new one starts, nothing else goes on here.
     fn replace(&mut self, peer: PeerId) -> Result<(), Failure> {
-        let bells = &self.peer.bells;
-        bells.ring_all(self.peer.hub.lose(peer, self.peer.clock.now()));
+        self.lose(peer);
         let Some(crew) = self.crew.take() else { return Ok(()) };
-        let started = self.start_worker(&crew, peer);
+        let started = self.start_worker(&crew, peer, Vec::new());
         self.crew = Some(crew);
-        let (peer, ready) = started?;
-        workers::wait_ready(peer, &ready)?;
+        workers::wait_ready(peer, &started?.receiver)?;
         info!(worker = peer.0, "worker replaced");
         Ok(())
+    }
+
+    /// Tells the core that the worker is gone.
+    fn lose(&self, peer: PeerId) {
+        self.peer.bells.ring_all(self.peer.hub.lose(peer, self.peer.clock.now()));
     }
 
     /// Whether one more may be replaced.
@@ -393,9 +400,19 @@ impl Control {
         may
     }
 
-    /// Serves until all workers have ended, and the transcript is written.
-    async fn serve(mut self, workers: Vec<Ready>) -> Result<(), Failure> {
-        let mut outcome = self.wait_ready(workers);
+    /// Serves until all workers have ended, and the transcript is written; or until another process
+    /// has taken over.
+    async fn serve(mut self, workers: Vec<Ready>, gate: Gate) -> Result<(), Failure> {
+        let takes_over = self.taken.is_some();
+        let begun = self.begin(workers);
+        if takes_over && begun.is_err() {
+            // All that it has is the old process's still.
+            return begun;
+        }
+        if begun.is_err() {
+            self.stop();
+        }
+        let mut outcome = begun.and_then(|()| self.start_giver(gate));
         while self.running > 0 {
             match self.next().await {
                 Happening::Rung => self.exchange(),
@@ -407,6 +424,15 @@ impl Control {
                     info!(signal, "stopping");
                     self.stop();
                 }
+                Happening::Successor(successor) => match self.hand_over(successor).await {
+                    Ok(true) => return Ok(()),
+                    Ok(false) => {}
+                    Err(failure) => {
+                        error!("{failure}");
+                        outcome = outcome.and(Err(failure));
+                        self.stop();
+                    }
+                },
                 Happening::Look => self.look(),
                 Happening::Overdue => {
                     outcome = outcome.and(Err(self.overdue()));
@@ -422,23 +448,49 @@ impl Control {
         outcome
     }
 
-    /// Waits until each worker accepts. Nothing else goes on yet, so the thread may block.
-    fn wait_ready(&mut self, workers: Vec<Ready>) -> Result<(), Failure> {
-        for (peer, ready) in workers {
-            if let Err(failure) = workers::wait_ready(peer, &ready) {
-                error!("{failure}");
-                self.stop();
-                return Err(failure);
-            }
-        }
-        if let Err(failure) = confine::confine_calls(&self.confinement) {
-            error!("{failure}");
-            self.stop();
-            return Err(failure);
+    /// Waits until each worker can serve, and begins. Nothing else goes on yet, so the thread may
+    /// block.
+    fn begin(&mut self, workers: Vec<Ready>) -> Result<(), Failure> {
+        self.make_ready(&workers).inspect_err(|failure| error!("{failure}"))?;
+        for go in workers.into_iter().filter_map(|worker| worker.go) {
+            // The end of one that has failed meanwhile is told elsewhere.
+            let _ = go.send(());
         }
         self.phase.set(Phase::Serving);
         self.supervisor.ready();
         info!("serving");
+        Ok(())
+    }
+
+    /// Does all that can fail. Clients of another process are this one's when it returns, and not
+    /// before.
+    fn make_ready(&mut self, workers: &[Ready]) -> Result<(), Failure> {
+        for worker in workers {
+            workers::wait_ready(worker.peer, &worker.receiver)?;
+        }
+        let pid = process::id();
+        let posts = self.crew.iter().flat_map(|crew| crew.posts.iter());
+        listener::listen_late(posts).map_err(|error| system("the listeners", &error))?;
+        confine::confine_calls(&self.confinement)?;
+        if let Some(taken) = self.taken.take() {
+            // Nobody is answered there before this returns.
+            self.start_admin()?;
+            taken.commit(pid, &self.peer.clock)?;
+            self.sources.control.upgrades.add(1);
+        }
+        Ok(())
+    }
+
+    /// From here on others may take over.
+    fn start_giver(&mut self, gate: Gate) -> Result<(), Failure> {
+        let Some(crew) = &self.crew else { return Ok(()) };
+        let admin = self.admin.as_ref().map(|(addr, listener)| Ok((*addr, listener.try_clone()?)));
+        let giver = admin.transpose().and_then(|admin| {
+            let stats = Arc::clone(&self.sources.control);
+            Giver::new(gate, Rc::clone(&crew.posts), admin, stats, self.found.clone())
+        });
+        let giver = giver.map_err(|error| system("the socket for upgrades", &error))?;
+        self.giver = giver.map(|giver| tokio_uring::spawn(giver.run()));
         Ok(())
     }
 
@@ -452,6 +504,7 @@ impl Control {
             () = self.peer.bells.heard() => Happening::Rung,
             Some(ended) = self.ended.recv() => Happening::Ended(ended),
             signal = self.signals.next() => Happening::Signal(signal),
+            Some(successor) = self.successors.recv() => Happening::Successor(successor),
             () = look => Happening::Look,
             () = overdue => Happening::Overdue,
         }
@@ -470,6 +523,10 @@ impl Control {
         }
         self.deadline = Some(Instant::now() + self.drain + STOP_GRACE);
         self.crew = None;
+        // It has the listening sockets as well.
+        if let Some(giver) = self.giver.take() {
+            giver.abort();
+        }
         self.supervisor.stopping();
         self.peer.batch.push(Event::Stop);
         self.exchange();
@@ -481,8 +538,8 @@ impl Control {
         self.running -= 1;
         let worker = ended.peer.0;
         let cause = match &ended.result {
-            Ok(()) if self.phase.get() == Phase::Stopping => return Ok(()),
-            Ok(()) => "it ended unasked".to_owned(),
+            Ok(_) if self.phase.get() == Phase::Stopping => return Ok(()),
+            Ok(_) => "it ended unasked".to_owned(),
             Err(error) => error.to_string(),
         };
         self.sources.control.worker_failures.add(1);

@@ -1,13 +1,15 @@
 //! The signals that stop the server, and those that would end it without a word.
 
 use std::io;
+use std::process;
 
 use tokio::signal::unix::{self, SignalKind};
 use tracing::info;
 
 /// SIGINT and SIGTERM, kept from the moment this is made: none is lost before it is asked for.
 /// SIGHUP, which a terminal sends when it closes, SIGUSR1 and SIGUSR2 are taken over too: nothing
-/// is there to be loaded or opened anew, and their default is to kill.
+/// is there to be loaded or opened anew, and their default is to kill. Other servers are upgraded
+/// with SIGUSR2; this one may not start a program, and says who does.
 #[derive(Debug)]
 pub(super) struct Signals {
     interrupt: unix::Signal,
@@ -15,6 +17,8 @@ pub(super) struct Signals {
     hangup: unix::Signal,
     user_1: unix::Signal,
     user_2: unix::Signal,
+    /// This process.
+    pid: u32,
 }
 
 impl Signals {
@@ -26,6 +30,7 @@ impl Signals {
             hangup: unix::signal(SignalKind::hangup())?,
             user_1: unix::signal(SignalKind::user_defined1())?,
             user_2: unix::signal(SignalKind::user_defined2())?,
+            pid: process::id(),
         })
     }
 
@@ -39,7 +44,12 @@ impl Signals {
                 _ = self.user_1.recv() => SignalKind::user_defined1(),
                 _ = self.user_2.recv() => SignalKind::user_defined2(),
             };
-            info!(signal = number(ignored), "a signal that means nothing here");
+            let signal = number(ignored);
+            if ignored == SignalKind::user_defined2() {
+                info!(signal, "to upgrade this server, run: chatd upgrade {}", self.pid);
+            } else {
+                info!(signal, "a signal that means nothing here");
+            }
         }
     }
 }

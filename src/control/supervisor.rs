@@ -5,7 +5,7 @@
 //! woken for this.
 
 use std::env;
-use std::ffi::OsStr;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::ffi::OsStrExt;
@@ -43,9 +43,8 @@ impl Supervisor {
             let name = name.display();
             Failure::new(Kind::System, format_args!("NOTIFY_SOCKET {name}: {error}"))
         })?;
-        let number = |key| env::var(key).ok().and_then(|value| value.parse::<u64>().ok());
-        let is_for_us = number("WATCHDOG_PID").is_none_or(|pid| pid == u64::from(process::id()));
-        let interval = number("WATCHDOG_USEC").filter(|usec| is_for_us && *usec > 0);
+        let usec = env::var("WATCHDOG_USEC").ok().and_then(|usec| usec.parse::<u64>().ok());
+        let interval = usec.filter(|usec| is_watched() && *usec > 0);
         let interval = interval.map(|usec| Duration::from_micros(usec) / 2);
         Ok(Self { socket: Some(socket), interval, ..Self::default() })
     }
@@ -54,6 +53,12 @@ impl Supervisor {
     pub(super) fn ready(&mut self) {
         self.tell("READY=1");
         self.next_look = self.interval.map(|interval| Instant::now() + interval);
+    }
+
+    /// Tells that another process is the server from here on; nothing of this one counts any more.
+    pub(super) fn hand_over(&mut self, pid: u32) {
+        self.tell(&format!("MAINPID={pid}"));
+        self.next_look = None;
     }
 
     /// Tells that the end has begun; nobody has to be alive for that.
@@ -84,6 +89,19 @@ impl Supervisor {
             let _ = socket.send(what.as_bytes());
         }
     }
+}
+
+/// What the service manager put into the environment, as far as it holds for a process that takes
+/// over: which process is to be watched changes then.
+pub(super) fn environment() -> impl Iterator<Item = (&'static str, OsString)> {
+    let keys = ["NOTIFY_SOCKET"].into_iter().chain(is_watched().then_some("WATCHDOG_USEC"));
+    keys.filter_map(|key| Some((key, env::var_os(key)?)))
+}
+
+/// Whether the watchdog's time is meant for this process.
+fn is_watched() -> bool {
+    let pid = env::var("WATCHDOG_PID").ok().and_then(|pid| pid.parse::<u32>().ok());
+    pid.is_none_or(|pid| pid == process::id())
 }
 
 /// `@` stands for the zero byte of an abstract name.

@@ -7,6 +7,7 @@ use std::thread;
 
 use super::*;
 use crate::args::Args;
+use crate::engine::Adopted;
 use clap::Parser;
 
 fn config(options: &[&str]) -> Config {
@@ -17,12 +18,12 @@ fn config(options: &[&str]) -> Config {
 
 fn outcome(options: &[&str], run: Run) -> Failure {
     let config = config(options);
-    let opened = Opened::new(&config).expect("a free port");
-    run_workers(config, opened, DroppedLines::none(), run).expect_err("the worker fails")
+    let opened = Opened::new(&config, None).expect("a free port");
+    run_workers(config, opened, None, DroppedLines::none(), run).expect_err("the worker fails")
 }
 
 /// Ends when the process is over: a worker that cannot be stopped.
-fn hang(setup: Setup) -> io::Result<()> {
+fn hang(setup: Setup) -> io::Result<Vec<Adopted>> {
     let _ = setup.ready.send(Ok(()));
     loop {
         setup.bell.wait()?;
@@ -33,11 +34,11 @@ fn hang(setup: Setup) -> io::Result<()> {
 fn what_a_worker_dies_of_chooses_the_exit_code() {
     let cases: [(Run, Kind, &str); 6] = [
         (|_| panic!("oh no"), Kind::Broken, "worker 0 ended while it started"),
-        (|_| Ok(()), Kind::Broken, "worker 0 ended while it started"),
+        (|_| Ok(Vec::new()), Kind::Broken, "worker 0 ended while it started"),
         (
             |setup| {
                 let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::ENOMEM)));
-                Ok(())
+                Ok(Vec::new())
             },
             Kind::System,
             "worker 0 cannot start: Cannot allocate memory (os error 12)",
@@ -45,7 +46,7 @@ fn what_a_worker_dies_of_chooses_the_exit_code() {
         (
             |setup| {
                 let _ = setup.ready.send(Err(io::Error::from_raw_os_error(libc::EPERM)));
-                Ok(())
+                Ok(Vec::new())
             },
             Kind::Unavailable,
             "worker 0 cannot start: Operation not permitted (os error 1)",
@@ -61,7 +62,7 @@ fn what_a_worker_dies_of_chooses_the_exit_code() {
         (
             |setup| {
                 let _ = setup.ready.send(Ok(()));
-                Ok(())
+                Ok(Vec::new())
             },
             Kind::Broken,
             "worker 0 failed: it ended unasked",
@@ -163,12 +164,12 @@ fn a_worker_that_panics_is_replaced_and_its_clients_are_counted_out() {
         engine::run(setup)
     };
     let config = config(&["--workers=2", "--admin=127.0.0.1:0"]);
-    let opened = Opened::new(&config).expect("free ports");
+    let opened = Opened::new(&config, None).expect("free ports");
     let addr = opened.by_worker[0][0].addr;
-    let admin = opened.admin.as_ref().and_then(|admin| admin.local_addr().ok());
+    let admin = opened.admin.as_ref().and_then(|(_, admin)| admin.local_addr().ok());
     let admin = admin.expect("it was asked for");
     // It ends with the process.
-    thread::spawn(move || run_workers(config, opened, DroppedLines::none(), run));
+    thread::spawn(move || run_workers(config, opened, None, DroppedLines::none(), run));
 
     let mut clients: Vec<_> = (0..16).map(|_| Client::connect(addr)).collect();
     ARMED.store(true, Ordering::Relaxed);
@@ -196,20 +197,4 @@ fn a_worker_that_panics_is_replaced_and_its_clients_are_counted_out() {
         || metric(admin, "chatd_connections ") + metric(admin, "chatd_closed_total") == accepted;
     wait_until(settled);
     assert_eq!(metric(admin, "chatd_worker_failures_total"), 1);
-}
-
-#[test]
-fn tables_are_bounded_by_descriptors_and_by_choice() {
-    let table = 1_000 - REFUSAL_SLOTS - ACCEPT_LANES;
-    for (descriptors, workers, asked, expected) in [
-        (1_000, 2, None, (table, 2 * table)),
-        (1_000, 2, Some(10), (10, 10)),
-        (1_000, 2, Some(u64::from(table) + 1), (table, table + 1)),
-        (1_000, 2, Some(u64::MAX), (table, 2 * table)),
-        (10, 2, None, (0, 0)),
-    ] {
-        assert_eq!(client_bounds(descriptors, 1, workers, asked), expected);
-    }
-    let (clients, _) = client_bounds(u64::MAX, 2, 1, None);
-    assert_eq!(clients + REFUSAL_SLOTS + 2 * ACCEPT_LANES, SLOTS_MAX);
 }

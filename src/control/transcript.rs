@@ -65,6 +65,8 @@ pub(super) struct Transcript {
 struct Queue {
     lines: RefCell<Lines>,
     changed: Notify,
+    /// The writer has nothing left.
+    written: Notify,
     dropped: Arc<Counter>,
 }
 
@@ -83,7 +85,12 @@ impl Transcript {
     /// A transcript into `file`; `dropped` counts the lines that do not get there. Needs the
     /// tokio-uring runtime.
     pub(super) fn new(file: fs::File, dropped: Arc<Counter>) -> Self {
-        let queue = Rc::new(Queue { lines: RefCell::default(), changed: Notify::new(), dropped });
+        let queue = Rc::new(Queue {
+            lines: RefCell::default(),
+            changed: Notify::new(),
+            written: Notify::new(),
+            dropped,
+        });
         let writer = tokio_uring::spawn(write(File::from_std(file), Rc::clone(&queue)));
         Self { names: HashMap::new(), queue, writer, rendered: Vec::new(), line: Vec::new() }
     }
@@ -121,6 +128,13 @@ impl Transcript {
         }
     }
 
+    /// Waits until everything so far is written.
+    pub(super) async fn written(&self) {
+        while !self.queue.lines.borrow().is_written() {
+            self.queue.written.notified().await;
+        }
+    }
+
     /// Takes no more, and waits until everything is written, at most until `deadline`. What is not
     /// written by then is lost, and told.
     pub(super) async fn finish(mut self, deadline: Instant) {
@@ -130,6 +144,12 @@ impl Transcript {
             let waiting = lines.under_way + line_count(&lines.waiting);
             warn!(waiting, "the transcript is left unfinished");
         }
+    }
+}
+
+impl Lines {
+    fn is_written(&self) -> bool {
+        self.waiting.is_empty() && self.under_way == 0
     }
 }
 
@@ -169,6 +189,7 @@ impl Queue {
             if taken.is_some() {
                 return taken;
             }
+            self.written.notify_waiters();
             if self.lines.borrow().closed {
                 return None;
             }

@@ -11,13 +11,13 @@ use tokio::sync::Notify;
 use tokio::sync::mpsc::UnboundedSender;
 
 use crate::chat::PeerId;
-use crate::engine::Setup;
+use crate::engine::{Adopted, Setup};
 use crate::failure::{Failure, Kind};
 use crate::hub::Bells;
 use crate::uring::Doorbell;
 
 /// What a worker's thread runs: `engine::run`, or a test's stand-in.
-pub(super) type Run = fn(Setup) -> io::Result<()>;
+pub(super) type Run = fn(Setup) -> io::Result<Vec<Adopted>>;
 
 /// What wakes each peer.
 #[derive(Clone, Debug)]
@@ -34,8 +34,8 @@ pub(super) struct Doorbells {
 pub(super) struct Ended {
     /// Which.
     pub(super) peer: PeerId,
-    /// What it returned; a panic is an error here.
-    pub(super) result: io::Result<()>,
+    /// What it returned: the connections that are to be handed over. A panic is an error here.
+    pub(super) result: io::Result<Vec<Adopted>>,
 }
 
 impl Doorbells {

@@ -8,6 +8,8 @@ use std::fmt;
 use std::ops::ControlFlow;
 use std::str::FromStr;
 
+use serde::{Deserialize, Deserializer, Serialize};
+
 use crate::chat::{Message, RichMode, Start};
 
 pub mod p2p;
@@ -74,12 +76,15 @@ pub enum Input<'a> {
 }
 
 /// The reading side of one connection: bytes in any pieces to inputs.
-#[derive(Debug)]
+///
+/// Goes through serde without a trace: what is read from then on makes the same inputs. What was
+/// not written by this program may make others, but never a panic.
+#[derive(Debug, Serialize, Deserialize)]
 pub enum Decoder {
     /// For `Dialect::Telnet`.
     Telnet(telnet::Decoder),
     /// For `Dialect::Rid`.
-    Rid(rid::Decoder),
+    Rid(#[serde(deserialize_with = "sound")] rid::Decoder),
     /// For `Dialect::P2p`.
     P2p(p2p::Decoder),
 }
@@ -161,6 +166,22 @@ impl Decoder {
             Self::P2p(decoder) => decoder.decode(bytes, sink),
         }
     }
+}
+
+/// What other code relies on beside its form.
+trait Sound {
+    fn is_sound(&self) -> bool;
+}
+
+/// Reads what is sound.
+fn sound<'de, T: Deserialize<'de> + Sound, D: Deserializer<'de>>(from: D) -> Result<T, D::Error> {
+    let read = T::deserialize(from)?;
+    if read.is_sound() { Ok(read) } else { Err(serde::de::Error::custom("a torn state")) }
+}
+
+/// Whether a field need not be written.
+fn is_default<T: Default + PartialEq>(field: &T) -> bool {
+    *field == T::default()
 }
 
 /// Rich mode, which only telnet has. See `telnet::Decoder`.

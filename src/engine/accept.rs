@@ -46,7 +46,7 @@ pub(super) fn lanes(listener_count: usize) -> Vec<Lane> {
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// Starts every lane that rests, as far as there are slots.
     pub(super) fn fill_lanes(&mut self) {
-        if self.stopping || self.accept_pause {
+        if self.stopping || self.accept_pause || self.is_freezing() {
             return;
         }
         // The longest rest first, so that no listener waits for another.
@@ -102,7 +102,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     pub(super) fn on_accept_timer(&mut self) {
         self.accept_pause = false;
         self.fill_lanes();
-        if self.stopping {
+        if self.stopping || self.is_freezing() {
             self.stop_accepting();
         }
     }

@@ -1,7 +1,8 @@
 //! The exchange with the hub, and carrying out what it says.
 
-use super::conn::NONE;
+use super::conn::{Conn, NONE};
 use super::feed::Author;
+use super::handover::Handover;
 use super::token::Key;
 use super::{Timer, Worker};
 use crate::chat::{Action, CloseReason, ConnId, RoomId};
@@ -77,6 +78,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
                 }
             }
             Action::Stop => self.stop(),
+            Action::Freeze => self.freeze(),
+            Action::HandOver => self.handover = Handover::Due,
             // For observers.
             Action::Opened { .. } => {}
         }
@@ -94,12 +97,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn stop(&mut self) {
         self.stopping = true;
         self.stop_accepting();
-        let here = self.conns.iter().filter(|(_, conn)| conn.is_sent_to());
-        let keys = here.map(|(slot, conn)| Key {
-            slot: u32::try_from(slot).expect("below SLOTS_MAX"),
-            generation: conn.generation,
-        });
-        for key in keys.collect::<Vec<_>>() {
+        for key in self.keys_of(Conn::is_sent_to) {
             self.timers.set(self.now + self.config.drain, Timer::Close(key));
             self.make_ready(key);
         }

@@ -138,11 +138,10 @@ impl Conn {
         self.state == State::Open
     }
 
-    /// Why it ended, if it did; `None` while it is still being accepted.
-    fn ended_for(&self) -> Option<CloseReason> {
+    /// Why it ends, if it does.
+    pub(super) fn ended_for(&self) -> Option<CloseReason> {
         match self.state {
-            State::Accepting => None,
-            State::Open => Some(CloseReason::Internal),
+            State::Accepting | State::Open => None,
             State::Leaving(reason)
             | State::Draining(reason)
             | State::Closing { reason, .. }
@@ -163,6 +162,16 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     pub(super) fn conn_mut(&mut self, key: Key) -> Option<&mut Conn> {
         self.conns.get_mut(key.slot as usize).filter(|conn| conn.generation == key.generation)
+    }
+
+    /// The connections for which that holds.
+    pub(super) fn keys_of(&self, holds: impl Fn(&Conn) -> bool) -> Vec<Key> {
+        let conns = self.conns.iter().filter(|(_, conn)| holds(conn));
+        let key = |(slot, conn): (usize, &Conn)| Key {
+            slot: u32::try_from(slot).expect("below SLOTS_MAX"),
+            generation: conn.generation,
+        };
+        conns.map(key).collect()
     }
 
     pub(super) fn id(&self, key: Key) -> ConnId {
@@ -314,6 +323,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     pub(super) fn start_receiving(&mut self, key: Key) {
+        if self.is_freezing() {
+            return;
+        }
         let Some(conn) = self.conn_mut(key) else { return };
         debug_assert!(!conn.receiving, "one receive at a time");
         conn.receiving = true;
@@ -327,7 +339,8 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 impl<R, C> Drop for Worker<R, C> {
     fn drop(&mut self) {
         for (_, conn) in &self.conns {
-            if let Some(reason) = conn.ended_for() {
+            if conn.state != State::Accepting {
+                let reason = conn.ended_for().unwrap_or(CloseReason::Internal);
                 self.stats.closed[reason as usize].add(1);
                 self.door.leave(conn.addr.ip());
             }

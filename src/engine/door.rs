@@ -75,6 +75,15 @@ impl Door {
         if full { Err(CloseReason::Full) } else { greeted }
     }
 
+    /// A connection that entered long ago, elsewhere.
+    pub(super) fn adopt(&self, ip: IpAddr) {
+        let mut inside = self.inside();
+        inside.client_count += 1;
+        if !self.trusts(ip) {
+            inside.visitor(Address::of(ip)).client_count += 1;
+        }
+    }
+
     /// A connection that entered is over.
     pub(super) fn leave(&self, ip: IpAddr) {
         let mut inside = self.inside();
@@ -94,13 +103,7 @@ impl Door {
 
 impl Inside {
     fn visit(&mut self, address: Address, now: Time, bounds: &Bounds) -> Result<(), CloseReason> {
-        if self.visitors.len() >= ADDRESSES_MAX && !self.visitors.contains_key(&address) {
-            self.forget_one();
-        }
-        let visitor = match self.visitors.entry(address) {
-            Entry::Occupied(visitor) => visitor.into_mut(),
-            Entry::Vacant(place) => place.insert(Visitor::default()),
-        };
+        let visitor = self.visitor(address);
         visitor.client_count += 1;
         let interval = bounds.address_interval();
         let allowed = visitor.rate.allowed(now, bounds.address_rate, interval) > 0;
@@ -111,6 +114,16 @@ impl Inside {
             (false, _) => Err(CloseReason::AddressRate),
             (_, false) => Err(CloseReason::AddressFull),
             (true, true) => Ok(()),
+        }
+    }
+
+    fn visitor(&mut self, address: Address) -> &mut Visitor {
+        if self.visitors.len() >= ADDRESSES_MAX && !self.visitors.contains_key(&address) {
+            self.forget_one();
+        }
+        match self.visitors.entry(address) {
+            Entry::Occupied(visitor) => visitor.into_mut(),
+            Entry::Vacant(place) => place.insert(Visitor::default()),
         }
     }
 

@@ -383,7 +383,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// The socket is full: it is waited for.
     fn block(&mut self, key: Key, progress: bool) {
         self.stats.sends_blocked.add(1);
-        let (now, attention) = (self.now, self.attention);
+        let (now, attention, freezing) = (self.now, self.attention, self.is_freezing());
         let conn = &mut self.conns[key.slot as usize];
         conn.blocked = true;
         self.stats.blocked.add(1);
@@ -398,7 +398,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if conn.retry_count > 1 {
             let pause = RETRY_PAUSE * (1 << conn.retry_count.min(8));
             self.timers.set(now + pause.min(RETRY_PAUSE_MAX), Timer::Retry(key));
-        } else {
+        } else if !freezing {
             conn.polling = true;
             self.ring.poll_out(key.slot, Token::Poll(key).encode());
         }
@@ -417,6 +417,9 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     pub(super) fn unblock(&mut self, key: Key) {
         let Some(conn) = self.conn(key).filter(|conn| conn.blocked) else { return };
+        if self.is_freezing() {
+            return;
+        }
         let full_for = self.full_for(conn);
         let conn = &mut self.conns[key.slot as usize];
         conn.full_for = full_for;

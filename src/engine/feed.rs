@@ -242,6 +242,12 @@ impl Feed {
         Some(piece)
     }
 
+    /// Bytes from `cursor` to the end of the line it stands in or before.
+    #[must_use]
+    pub fn line_len(&self, cursor: u64) -> u64 {
+        self.line_begin(self.line_index(cursor) + 1) - cursor
+    }
+
     /// When the line at `cursor` came; `None` at the head.
     #[must_use]
     pub fn came_at(&self, cursor: u64) -> Option<Time> {

@@ -77,7 +77,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     }
 
     /// A receive that ended is started again, unless the connection is not to be read from.
-    fn receive_again(&mut self, key: Key, ended: bool) {
+    pub(super) fn receive_again(&mut self, key: Key, ended: bool) {
         let Some(conn) = self.conn(key).filter(|conn| !conn.receiving) else { return };
         match conn.state {
             State::Open if conn.held.is_none() => self.start_receiving(key),
@@ -177,6 +177,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     fn may_read(&self, key: Key) -> bool {
         let Some(conn) = self.conn(key) else { return false };
         !self.hub_hold
+            && !self.is_freezing()
             && !self.batch.is_full()
             && !self.pool.is_short()
             && self.lines_allowed(key) > 0

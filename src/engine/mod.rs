@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::mpsc::Sender;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::Duration;
 
 use slab::Slab;
@@ -27,6 +27,7 @@ mod conn;
 mod door;
 mod fanout;
 pub mod feed;
+mod handover;
 pub mod ignored;
 mod input;
 mod output;
@@ -42,11 +43,13 @@ pub mod token;
 
 pub use bounds::Bounds;
 pub use door::Door;
+pub use handover::{Adopted, Carried, adopted_id};
 
 use accept::Lane;
 use conn::Conn;
 use fanout::Sent;
 use feed::Feed;
+use handover::Handover;
 use ignored::Ignored;
 use output::{Private, Room, RoomFeed, Subscription};
 use pool::Pool;
@@ -107,6 +110,8 @@ pub struct Parts {
     pub config: Config,
     /// How the clients of each listener are treated, in the order of the ring's listeners.
     pub listeners: Vec<Listener>,
+    /// Connections that are there already, in the ring's first slots, in their order.
+    pub carried: Vec<Carried>,
 }
 
 /// What a worker on its own thread is made of.
@@ -121,6 +126,11 @@ pub struct Setup {
     pub clock: Monotonic,
     /// Whether its ring may do only what a worker does.
     pub restricted: bool,
+    /// The sockets of `parts.carried`.
+    pub adopted: Vec<OwnedFd>,
+    /// Where there is one, the worker waits for it once it is ready, and touches no socket before.
+    /// When nobody can give the word any more, it ends.
+    pub go: Option<Receiver<()>>,
     /// Told once: whether the worker is ready to accept.
     pub ready: Sender<io::Result<()>>,
 }
@@ -164,32 +174,41 @@ fn small_chunks(config: &Config) -> u32 {
     slot_count(config).min(PRIVATE_CHUNKS_MAX) + ROOM_CHUNKS
 }
 
-/// Runs a worker on this thread until the core says stop and its clients are drained.
+/// Runs a worker on this thread until the core says stop and its clients are drained, or until they
+/// are to be handed over: then it returns them.
 ///
 /// # Errors
 /// When the ring breaks.
-pub fn run(setup: Setup) -> io::Result<()> {
-    let Setup { parts, sockets, bell, clock, restricted, ready } = setup;
-    let ring = match make_ring(&parts.config, sockets, bell, restricted) {
+pub fn run(setup: Setup) -> io::Result<Vec<Adopted>> {
+    let Setup { parts, sockets, bell, clock, restricted, adopted, go, ready } = setup;
+    let ring = match make_ring(&parts.config, adopted, sockets, bell, restricted) {
         Ok(ring) => ring,
         Err(error) => {
             let _ = ready.send(Err(io::Error::new(error.kind(), error.to_string())));
             return Err(error);
         }
     };
-    let mut worker = Worker::new(parts, ring, clock);
     let _ = ready.send(Ok(()));
+    if go.is_some_and(|go| go.recv().is_err()) {
+        return Ok(Vec::new());
+    }
+    let mut worker = Worker::new(parts, ring, clock);
     while worker.turn()? {}
-    Ok(())
+    let (slots, carried): (Vec<_>, Vec<_>) = worker.carry().into_iter().unzip();
+    let sockets = worker.ring.take_out(&slots)?;
+    let adopted = sockets.into_iter().zip(carried);
+    Ok(adopted.map(|(socket, carried)| Adopted { socket, carried }).collect())
 }
 
 fn make_ring(
     config: &Config,
+    adopted: Vec<OwnedFd>,
     sockets: Vec<OwnedFd>,
     bell: Arc<Doorbell>,
     restricted: bool,
 ) -> io::Result<Uring> {
     Uring::new(uring::Options {
+        adopted,
         submissions: SUBMISSIONS,
         completions: COMPLETIONS,
         slots: slot_count(config),
@@ -241,6 +260,8 @@ pub struct Worker<R, C> {
     /// Accepting rests until a timer fires.
     accept_pause: bool,
     stopping: bool,
+    /// Everything is to be handed over: see `handover`.
+    handover: Handover,
     /// Connections that ended since the last exchange.
     leaving: Vec<Key>,
 
@@ -292,7 +313,7 @@ pub struct Worker<R, C> {
 impl<R: Ring, C: Clock> Worker<R, C> {
     /// A worker that accepts from its first turn on.
     pub fn new(parts: Parts, mut ring: R, clock: C) -> Self {
-        let Parts { peer, hub, bells, stats, door, motd, config, listeners } = parts;
+        let Parts { peer, hub, bells, stats, door, motd, config, listeners, carried } = parts;
         let slot_count = slot_count(&config) as usize;
         let shared_texts = SharedTexts::write(&motd, ring.memory());
         let lanes = accept::lanes(listeners.len());
@@ -316,6 +337,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             resting,
             accept_pause: false,
             stopping: false,
+            handover: Handover::default(),
             leaving: Vec::new(),
             arrived: Vec::new(),
             input: Vec::with_capacity(RECV_BUFFER_LEN),
@@ -346,13 +368,14 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             slow: Vec::new(),
         };
         worker.ring.hear(Token::Bell.encode());
+        worker.adopt(carried);
         worker.fill_lanes();
         worker.timers.set(worker.now, Timer::Slow);
         worker
     }
 
     /// One turn: wait if there is nothing to do, look at what arrived, meet the hub, send. `false`
-    /// once the server has stopped and nobody is left.
+    /// once the server has stopped and nobody is left, or when everybody is to be handed over.
     ///
     /// Memory of sends is let go of between `reap` and `fan_out` only, when no send is under way.
     ///
@@ -365,6 +388,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let now = self.clock.now();
         self.attention = self.attention
             + match wait {
+                _ if self.is_freezing() => Duration::ZERO,
                 Wait::No => (now - self.now).min(TURN_MAX),
                 Wait::AtMost(time) => (now - self.now).min(time + TURN_MAX),
                 Wait::Forever => now - self.now,
@@ -374,17 +398,25 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let start = if wait == Wait::No { asked } else { self.now };
         self.reap()?;
         self.exchange();
-        self.fire_timers();
-        self.resume();
-        self.dismiss_slow();
-        self.fan_out();
+        if matches!(self.handover, Handover::No | Handover::Freezing) {
+            self.fire_timers();
+            self.resume();
+            self.dismiss_slow();
+            self.be_still_if_resting();
+        }
+        if matches!(self.handover, Handover::No | Handover::Freezing) {
+            self.fan_out();
+        }
         self.stats.turns.record(self.clock.now() - start);
         self.publish_ring_stats();
-        Ok(!(self.stopping && self.conns.is_empty()))
+        Ok(!(self.stopping && self.conns.is_empty() || self.handover == Handover::Due))
     }
 
     /// How long the next enter may wait.
     fn patience(&self) -> Wait {
+        if self.handover == Handover::Still && self.batch.is_empty() && !self.rung {
+            return Wait::Forever;
+        }
         if self.has_work() || !self.batch.is_empty() || self.rung || !self.slow.is_empty() {
             return Wait::No;
         }

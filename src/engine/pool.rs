@@ -14,6 +14,14 @@ pub struct Piece {
     pub len: u32,
 }
 
+impl Piece {
+    /// Its bytes.
+    #[must_use]
+    pub fn of(self, memory: &[u8]) -> &[u8] {
+        &memory[self.start as usize..(self.start + self.len) as usize]
+    }
+}
+
 /// Chunks of feeds.
 #[derive(Debug)]
 pub struct Pool {

@@ -101,8 +101,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             let (_, stretch) = self.feeds[feed].feed.stretch_without(&mut cursor, &skips);
             let Some(stretch) = stretch else { break };
             cursor += u64::from(stretch.piece.len);
-            let from = stretch.piece.start as usize;
-            let bytes = self.ring.memory()[from..from + stretch.piece.len as usize].to_vec();
+            let bytes = stretch.piece.of(self.ring.memory()).to_vec();
             self.move_privately(key, &bytes);
         }
         self.subscriptions[index as usize].cursor = cursor;
@@ -111,7 +110,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// Appends lines that came earlier to the connection's own feed: that its socket is full does
     /// not make them its fault.
-    fn move_privately(&mut self, key: Key, bytes: &[u8]) {
+    pub(super) fn move_privately(&mut self, key: Key, bytes: &[u8]) {
         for piece in bytes.chunks(CHUNK_LEN as usize) {
             let Some(private) = self.private(key) else { return };
             let Self { privates, pool, ring, now, .. } = self;

@@ -58,8 +58,13 @@ impl Durations {
 pub struct WorkerStats {
     /// Connections now.
     pub connections: Counter,
-    /// Connections accepted, those refused at once included. Always `connections` + `closed`.
+    /// Connections accepted, those refused at once included. With those adopted, always
+    /// `connections` + `closed` + `handed_over`.
     pub accepted: Counter,
+    /// Connections taken over, from another process or from a worker before.
+    pub adopted: Counter,
+    /// Connections given away, to another process or to a worker after.
+    pub handed_over: Counter,
     /// Connections ended, by reason (`CloseReason as usize`).
     pub closed: [Counter; CloseReason::ALL.len()],
     /// What clients were refused (`Refusal as usize`).

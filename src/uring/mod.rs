@@ -26,7 +26,7 @@ mod ring;
 mod sys;
 
 pub use bell::Doorbell;
-pub use probe::{Unavailable, check};
+pub use probe::{Unavailable, can_take_out, check};
 pub use ring::{Options, Uring};
 pub use sys::{errno, raise_descriptor_limit};
 

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use io_uring::{IoUring, Probe};
 
-use super::restriction::NEEDED;
+use super::restriction::{self, NEEDED};
 use super::{Doorbell, Options, Ring, Uring, Wait, ring};
 
 /// Why the server cannot run here, in words for the operator.
@@ -46,6 +46,12 @@ pub fn check() -> Result<(), Unavailable> {
     }
     drop(ring);
     send_mode().map_err(|error| later_call_failed(&error))
+}
+
+/// Whether connections can be taken out of a ring (`Uring::take_out`).
+#[must_use]
+pub fn can_take_out() -> bool {
+    ring::build(8, 64, false).is_ok_and(|ring| restriction::can_take_out(&ring))
 }
 
 /// A ring could be made, but not used.
@@ -137,6 +143,7 @@ fn small_ring(memory_len: usize) -> io::Result<Uring> {
         recv_buffers: 1,
         recv_buffer_len: 64,
         memory_len,
+        adopted: Vec::new(),
         listeners: Vec::<OwnedFd>::new(),
         bell: Arc::new(Doorbell::new()?),
         // Files are registered below.

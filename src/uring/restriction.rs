@@ -7,7 +7,7 @@
 use std::io;
 
 use io_uring::register::Restriction;
-use io_uring::{IoUring, cqueue, opcode, squeue};
+use io_uring::{IoUring, Probe, cqueue, opcode, squeue};
 
 /// The operations that `check` asks the kernel for, with the names of io_uring_enter(2).
 pub(super) const NEEDED: [(u8, &str); 7] = [
@@ -22,6 +22,10 @@ pub(super) const NEEDED: [(u8, &str); 7] = [
 /// `abort` is one more: URING_CMD with SETSOCKOPT, which older kernels answer with an error.
 const ABORT: u8 = opcode::SetSockOpt::CODE;
 
+/// `take_out` is another, which Linux has since 6.8: a server on an older kernel cannot hand its
+/// connections over.
+const INSTALL: u8 = opcode::FixedFdInstall::CODE;
+
 /// Flags of entries: links, drains and other threads' work are never asked for.
 const FLAGS: squeue::Flags = squeue::Flags::BUFFER_SELECT
     .union(squeue::Flags::SKIP_SUCCESS)
@@ -30,10 +34,18 @@ const FLAGS: squeue::Flags = squeue::Flags::BUFFER_SELECT
 /// Restricts a ring that was made disabled (IORING_SETUP_R_DISABLED). What it needs registered was
 /// registered before: no registration is on the list.
 pub(super) fn restrict(ring: &IoUring) -> io::Result<()> {
-    let operations = NEEDED.iter().map(|(code, _)| *code).chain([ABORT]);
+    let install = can_take_out(ring).then_some(INSTALL);
+    let operations = NEEDED.iter().map(|(code, _)| *code).chain([ABORT]).chain(install);
     let mut allowed: Vec<_> = operations.map(Restriction::sqe_op).collect();
     allowed.push(Restriction::sqe_flags_allowed(FLAGS.bits()));
     ring.submitter().register_restrictions(&mut allowed)
+}
+
+/// Whether this kernel makes a descriptor of what stands in a slot. An operation it does not know
+/// cannot be on the list.
+pub(super) fn can_take_out(ring: &IoUring) -> bool {
+    let mut probe = Probe::new();
+    ring.submitter().register_probe(&mut probe).is_ok() && probe.is_supported(INSTALL)
 }
 
 /// Tries an operation that is not on the list: the harmless one.

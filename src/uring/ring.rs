@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
@@ -16,7 +16,7 @@ use super::buf_ring::{self, BufRing};
 use super::map::Map;
 use super::restriction;
 use super::sys::AddressSlot;
-use super::{BufferId, Completion, Doorbell, Ring, Stats, Wait};
+use super::{BufferId, Completion, Doorbell, Ring, Stats, Wait, errno};
 
 /// IORING_RECVSEND_POLL_FIRST and IORING_RECV_MULTISHOT (io_uring_enter(2)), which the crate does
 /// not name. Waiting first spares an attempt on a socket that has nothing yet, and arming on an
@@ -27,6 +27,9 @@ const RECV_MULTISHOT: u16 = 1 << 1;
 /// The fan-out mode. DONTWAIT: the send ends inside `io_uring_enter`, whatever the socket does.
 /// WAITALL: a part sent is reported, and not taken for success. NOSIGNAL: no SIGPIPE.
 const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIGNAL;
+
+/// The token of `take_out`; no caller's operation is under way then.
+const TAKEN_OUT: u64 = 0;
 
 /// `enter` gives up after so many refusals in a row. Each makes room in the queues, so that two in
 /// a row are already rare; this only keeps a broken kernel from hanging the worker.
@@ -51,6 +54,8 @@ pub struct Options {
     pub recv_buffer_len: usize,
     /// Bytes of memory that sends are taken from.
     pub memory_len: usize,
+    /// Connections that are there already: they take the first slots, in their order.
+    pub adopted: Vec<OwnedFd>,
     /// Listening sockets, blocking: a non-blocking one would answer instead of waiting.
     pub listeners: Vec<OwnedFd>,
     /// What wakes the worker.
@@ -94,6 +99,7 @@ impl Uring {
     pub fn new(options: Options) -> io::Result<Self> {
         let mut ring = build(options.submissions, options.completions, options.restricted)?;
         ring.submitter().register_files_sparse(options.slots)?;
+        adopt(&ring, &options.adopted)?;
         let buffers = BufRing::register(&ring, options.recv_buffers, options.recv_buffer_len)?;
         if options.restricted {
             restriction::restrict(&ring)?;
@@ -123,6 +129,34 @@ impl Uring {
     /// The registering side of the ring.
     pub(super) fn submitter(&self) -> Submitter<'_> {
         self.ring.submitter()
+    }
+
+    /// Makes a descriptor of what stands in each of these slots, which the ring goes on to have as
+    /// well. Nothing may be under way there, and no completion be waited for.
+    ///
+    /// # Errors
+    /// When the process has no descriptor left, or on kernels before Linux 6.8
+    /// (IORING_OP_FIXED_FD_INSTALL, io_uring_enter(2)). Nothing is taken out then.
+    pub fn take_out(&mut self, slots: &[u32]) -> io::Result<Vec<OwnedFd>> {
+        let mut taken = Vec::with_capacity(slots.len());
+        for slot in slots {
+            let entry = opcode::FixedFdInstall::new(Fixed(*slot), 0).build();
+            self.push(&entry.user_data(TAKEN_OUT));
+            self.enter(Wait::No)?;
+            let result = loop {
+                match self.next() {
+                    Some(completion) if completion.token == TAKEN_OUT => break completion.result,
+                    Some(_) => {}
+                    None => self.enter(Wait::Forever)?,
+                }
+            };
+            if let Some(errno) = errno(result) {
+                return Err(io::Error::from_raw_os_error(errno));
+            }
+            // SAFETY: the kernel has just made it, for this process, and nobody else has it.
+            taken.push(unsafe { OwnedFd::from_raw_fd(result) });
+        }
+        Ok(taken)
     }
 
     fn push(&mut self, entry: &squeue::Entry) {
@@ -387,6 +421,14 @@ pub(super) fn build(submissions: u32, completions: u32, disabled: bool) -> io::R
     }
 }
 
+/// Puts descriptors into the first slots. The ring has its own hold of them afterwards
+/// (io_uring_register(2), IORING_REGISTER_FILES_UPDATE).
+fn adopt(ring: &IoUring, sockets: &[OwnedFd]) -> io::Result<()> {
+    let fds: Vec<RawFd> = sockets.iter().map(AsRawFd::as_raw_fd).collect();
+    let count = if fds.is_empty() { 0 } else { ring.submitter().register_files_update(0, &fds)? };
+    if count == fds.len() { Ok(()) } else { Err(io::Error::other("some sockets were not taken")) }
+}
+
 fn is(error: &io::Error, errnos: &[i32]) -> bool {
     error.raw_os_error().is_some_and(|errno| errnos.contains(&errno))
 }
@@ -402,7 +444,11 @@ mod tests {
 
     /// A ring with queues as small as they come.
     fn tiny(listeners: Vec<OwnedFd>) -> Uring {
-        Uring::new(Options {
+        Uring::new(tiny_options(listeners)).expect("a ring")
+    }
+
+    fn tiny_options(listeners: Vec<OwnedFd>) -> Options {
+        Options {
             submissions: 4,
             completions: 8,
             slots: 4,
@@ -410,11 +456,11 @@ mod tests {
             recv_buffers: 1,
             recv_buffer_len: 4,
             memory_len: 4_096,
+            adopted: Vec::new(),
             listeners,
             bell: Arc::new(Doorbell::new().expect("a descriptor")),
             restricted: true,
-        })
-        .expect("a ring")
+        }
     }
 
     fn next(ring: &mut Uring) -> Completion {
@@ -550,6 +596,30 @@ mod tests {
         assert_eq!((closed.token, closed.result), (3, 0));
         let reset = peer.read(&mut [0]).expect_err("reset, not closed");
         assert_eq!(reset.raw_os_error(), Some(libc::ECONNRESET));
+    }
+
+    /// From ring to ring, the way connections are handed over.
+    #[test]
+    fn what_is_taken_out_goes_on_in_another_ring() {
+        use std::io::{Read, Write};
+        let (mut ring, mut peer) = connected();
+        ring.cancel(1, 99);
+        assert_eq!(next(&mut ring).token, 1);
+        let taken = ring.take_out(&[0]).expect("Linux 6.8");
+        assert!(ring.take_out(&[3]).is_err(), "nothing is there");
+        drop(ring);
+        peer.write_all(b"hi").expect("it is open");
+        let mut other = Uring::new(Options { adopted: taken, ..tiny_options(Vec::new()) });
+        let other = other.as_mut().expect("a ring");
+        other.recv(0, 7);
+        let received = next(other);
+        assert_eq!((received.token, received.result), (7, 2));
+        other.memory()[..2].copy_from_slice(b"ho");
+        other.send(0, 0, 2, 8);
+        other.enter(Wait::No).expect("a sound ring");
+        let mut answer = [0; 2];
+        peer.read_exact(&mut answer).expect("it is open");
+        assert_eq!(&answer, b"ho");
     }
 
     #[test]

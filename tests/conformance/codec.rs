@@ -2,7 +2,7 @@
 
 use std::ops::ControlFlow;
 
-use chatd::dialect::{Dialect, Input};
+use chatd::dialect::{Decoder, Dialect, Input};
 
 use crate::negotiation::{Stream, judge};
 use crate::recordings;
@@ -18,9 +18,18 @@ struct Made {
 
 impl Made {
     fn of<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        Self::through(pieces, |decoder| decoder)
+    }
+
+    /// The same, where between two pieces something is done with the decoder.
+    fn through<'a>(
+        pieces: impl IntoIterator<Item = &'a [u8]>,
+        between: fn(Decoder) -> Decoder,
+    ) -> Self {
         let mut made = Self::default();
         let mut decoder = Dialect::Telnet.decoder();
         for piece in pieces {
+            decoder = between(decoder);
             let taken = decoder.decode(piece, &mut |input| {
                 match input {
                     Input::Line(line) => made.lines.push(line.to_owned()),
@@ -56,6 +65,25 @@ fn recordings_mean_what_was_meant_however_they_are_cut() {
                 let pieces = [&bytes[..first], &bytes[first..second], &bytes[second..]];
                 assert_eq!(Made::of(pieces), whole, "{name}: at {first} and {second}");
             }
+        }
+    }
+}
+
+/// As it comes out in another process.
+fn carried(decoder: Decoder) -> Decoder {
+    let bytes = rmp_serde::to_vec_named(&decoder).expect("it can be written");
+    rmp_serde::from_slice(&bytes).expect("it can be read")
+}
+
+#[test]
+fn another_process_can_go_on_at_any_byte() {
+    for file in recordings() {
+        let (name, bytes) = (&file.name, file.bytes());
+        let whole = Made::of([&bytes[..]]);
+        assert_eq!(Made::through(bytes.chunks(1), carried), whole, "{name}: at each byte");
+        for cut in 0..bytes.len() {
+            let pieces = [&bytes[..cut], &bytes[cut..]];
+            assert_eq!(Made::through(pieces, carried), whole, "{name}: at {cut}");
         }
     }
 }

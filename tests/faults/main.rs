@@ -24,6 +24,8 @@ mod process;
 mod slow;
 /// Many at once, or one who does everything at once.
 mod storms;
+/// A new process in the place of the one that serves.
+mod upgrades;
 
 /// So many of something, times what the environment says.
 fn scaled(count: usize) -> usize {

@@ -82,8 +82,12 @@ fn imbalance(metrics: &str) -> Option<String> {
     if let Some(name) = present {
         return Some(format!("{name} is {}", number(metrics, name)));
     }
-    let (accepted, closed) = (number(metrics, "chatd_accepted_total"), closed(metrics));
-    (accepted != closed).then(|| format!("{accepted} were accepted, {closed} closed"))
+    let [accepted, adopted, handed_over] = ["accepted", "adopted", "handed_over"]
+        .map(|name| number(metrics, &format!("chatd_{name}_total")));
+    let closed = closed(metrics);
+    (accepted + adopted != closed + handed_over).then(|| {
+        format!("{accepted} were accepted, {adopted} adopted, {closed} closed, {handed_over} given")
+    })
 }
 
 /// Connections that ended, for whatever reason.

@@ -41,6 +41,11 @@ impl Witnesses {
         self.took.push(start.elapsed());
     }
 
+    /// How long one was on its way at most, since this or the other was asked last.
+    pub(crate) fn longest(&mut self) -> Duration {
+        std::mem::take(&mut self.took).into_iter().max().unwrap_or_default()
+    }
+
     /// How long lines were on their way since this was asked last, in words.
     pub(crate) fn latency(&mut self) -> String {
         let mut took = std::mem::take(&mut self.took);

@@ -23,7 +23,10 @@ fn refuses(options: &str, code: i32, told: &str) {
 fn usage_errors_end_with_2_and_say_what_to_write() {
     for (options, told) in [
         ("--port 2626", "unexpected argument '--port'"),
-        ("chat", "unexpected argument 'chat'"),
+        ("chat", "unrecognized subcommand 'chat'"),
+        ("upgrade", "required arguments were not provided"),
+        ("upgrade 0", "0 is not in 1.."),
+        ("--workers 1 upgrade 1", "cannot be used with"),
         ("--listen 127.0.0.1", "\"127.0.0.1\" has no port: write it as ADDR:PORT"),
         ("--listen telnet://127.0.0.1", "has no port"),
         ("--listen ::1", "\"::1\" has no port: write it as [ADDR]:PORT"),

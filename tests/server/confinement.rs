@@ -100,7 +100,9 @@ fn it_runs_within_the_profile_for_containers() {
     // A child takes over the filter of the thread that starts it; the thread then ends.
     let server = thread::spawn(move || {
         seccompiler::apply_filter(&filter).expect("this kernel has filters");
-        serving("--workers 2 --admin 127.0.0.1:0")
+        let mut server = serving("--workers 2 --admin 127.0.0.1:0");
+        server.upgrade();
+        server
     });
     let server = server.join().expect("it serves");
     server.connect();

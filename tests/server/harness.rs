@@ -6,13 +6,16 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::process::{Child, ChildStderr, Command, Output, Stdio};
+use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::str::FromStr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, setrlimit};
+use rustix::process::{
+    Pid, Resource, Rlimit, Signal, WaitOptions, getpid, getrlimit, kill_process,
+    set_child_subreaper, setrlimit, waitpid,
+};
 use socket2::{Domain, Socket, Type};
 
 /// How long anything may take: long enough for a busy machine, and only ever waited for in full by
@@ -25,7 +28,9 @@ pub(crate) const WELCOME: &str = "You're connected to the chatd chatserver";
 /// A running server. Dropped, it is killed; it must still have been running.
 #[derive(Debug)]
 pub(crate) struct Server {
-    child: Option<Child>,
+    /// Until it was waited for.
+    process: Option<Pid>,
+    stdout: Option<ChildStdout>,
     log: Arc<Log>,
     addr: SocketAddr,
 }
@@ -79,15 +84,19 @@ impl Server {
 
     /// Starts the server on a free port with the command's options.
     pub(crate) fn spawn(command: &mut Command) -> Self {
+        Self::spawn_as_it_is(command.args(["--listen", "telnet://127.0.0.1:0"]))
+    }
+
+    /// Starts the server with the command's options, which have it listen for telnet.
+    pub(crate) fn spawn_as_it_is(command: &mut Command) -> Self {
         let mut child = command
-            .args(["--listen", "telnet://127.0.0.1:0"])
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary was built");
         let log = Log::of(child.stderr.take().expect("it is piped"));
         let addr = log.wait_for("listening dialect=telnet addr=");
-        Self { child: Some(child), log, addr }
+        Self::of(child, log, addr)
     }
 
     /// Starts a server whose log goes where the command sends it, and waits until it listens.
@@ -103,7 +112,11 @@ impl Server {
         }
         let known = format!("listening admin addr={admin}\n");
         let log = Log { lines: Mutex::new((known, true)), ..Log::default() };
-        Self { child: Some(child), log: Arc::new(log), addr }
+        Self::of(child, Arc::new(log), addr)
+    }
+
+    fn of(mut child: Child, log: Arc<Log>, addr: SocketAddr) -> Self {
+        Self { process: Some(pid(&child)), stdout: child.stdout.take(), log, addr }
     }
 
     /// Where clients connect.
@@ -113,12 +126,18 @@ impl Server {
 
     /// The process.
     pub(crate) fn pid(&self) -> Pid {
-        pid(self.child.as_ref().expect("it has not ended"))
+        self.process.expect("it has not ended")
     }
 
     /// Waits until the log says `marker`, and reads what follows it.
     pub(crate) fn logged<T: FromStr>(&self, marker: &str) -> T {
         self.log.wait_for(marker)
+    }
+
+    /// How often the log says that, so far.
+    #[allow(dead_code, reason = "for tests/faults")]
+    pub(crate) fn log_count(&self, words: &str) -> usize {
+        self.log.lines.lock().expect("no writer panics").0.matches(words).count()
     }
 
     /// Leaves the log unread from about here on, for as long as what this returns is kept.
@@ -225,15 +244,43 @@ impl Server {
 
     /// Sends the process a signal.
     pub(crate) fn signal(&self, signal: Signal) {
-        let child = self.child.as_ref().expect("it was not waited for");
-        kill_process(pid(child), signal).expect("it is there");
+        kill_process(self.pid(), signal).expect("it is there");
+    }
+
+    /// Puts a new process of the same binary in its place, and returns what was told of it.
+    #[track_caller]
+    pub(crate) fn upgrade(&mut self) -> String {
+        let told = self.upgrade_by(&mut chatd());
+        assert!(told.status.success(), "no upgrade: {told:?}");
+        String::from_utf8(told.stdout).expect("it is text")
+    }
+
+    /// Has the command do that, which may fail, and returns what it told.
+    #[track_caller]
+    pub(crate) fn upgrade_by(&mut self, command: &mut Command) -> Output {
+        let before = self.pid();
+        // The new process comes to be our child when the one that starts it has ended.
+        set_child_subreaper(Some(getpid())).expect("Linux 3.4");
+        let told = run(command.arg("upgrade").arg(before.as_raw_pid().to_string()));
+        let text = String::from_utf8_lossy(&told.stdout);
+        if let Some((pid, _)) = text.strip_prefix("process ").and_then(|rest| rest.split_once(' '))
+        {
+            self.process = pid.parse().ok().and_then(Pid::from_raw);
+            assert_eq!(wait_for(before, PATIENCE), Some(0), "the old one ends by itself");
+        }
+        told
     }
 
     /// Waits for the end of the process, which has to come in time.
     pub(crate) fn wait(mut self, patience: Duration) -> Ended {
-        let child = self.child.take().expect("it was not waited for");
-        let output = wait(child, patience);
-        Ended { code: output.status.code(), stdout: output.stdout, log: self.log.all() }
+        let process = self.process.take().expect("it was not waited for");
+        let stdout = self.stdout.take().map(|mut pipe| {
+            let mut text = Vec::new();
+            thread::spawn(move || pipe.read_to_end(&mut text).map(|_| text))
+        });
+        let code = wait_for(process, patience);
+        let stdout = stdout.map(|pipe| pipe.join().expect("it reads").expect("it is open"));
+        Ended { code, stdout: stdout.unwrap_or_default(), log: self.log.all() }
     }
 
     /// Stops the server as an operator does, and waits for its end.
@@ -245,10 +292,12 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let Some(mut child) = self.child.take() else { return };
-        let ended = child.try_wait().expect("it is our child");
-        child.kill().expect("it is our child");
-        child.wait().expect("it is our child");
+        let Some(process) = self.process.take() else { return };
+        let ended = waitpid(Some(process), WaitOptions::NOHANG).expect("it is our child");
+        if ended.is_none() {
+            kill_process(process, Signal::KILL).expect("it is our child");
+            waitpid(Some(process), WaitOptions::empty()).expect("it is our child");
+        }
         let log = self.log.all();
         if thread::panicking() {
             eprintln!("The server's log:\n{log}");
@@ -528,6 +577,21 @@ pub(crate) fn wait(child: Child, patience: Duration) -> Output {
         Ok(output) => output.expect("it is our child"),
         Err(_) => {
             let _ = kill_process(pid, Signal::KILL);
+            panic!("the process did not end within {patience:?}");
+        }
+    }
+}
+
+/// Waits for the end of a child, and returns its exit code if it has one. One that does not end in
+/// time is killed.
+#[track_caller]
+pub(crate) fn wait_for(process: Pid, patience: Duration) -> Option<i32> {
+    let (ended, status) = mpsc::channel();
+    thread::spawn(move || ended.send(waitpid(Some(process), WaitOptions::empty())));
+    match status.recv_timeout(patience) {
+        Ok(status) => status.expect("it is our child").and_then(|(_, status)| status.exit_status()),
+        Err(_) => {
+            let _ = kill_process(process, Signal::KILL);
             panic!("the process did not end within {patience:?}");
         }
     }

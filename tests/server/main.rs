@@ -39,3 +39,7 @@ mod supervisor;
 mod talk;
 /// The transcript.
 mod transcript;
+/// A new process in the place of the one that serves.
+mod upgrade;
+/// New processes that fail, in every way.
+mod upgrade_failures;

@@ -57,3 +57,36 @@ fn a_service_manager_who_is_not_there_is_named() {
     assert_eq!(ended.status.code(), Some(71), "{stderr}");
     assert_eq!(stderr, "NOTIFY_SOCKET /nowhere: No such file or directory (os error 2)\n");
 }
+
+/// The old process says who the server is now, the new one that it is ready: whichever comes first.
+#[test]
+fn after_an_upgrade_the_new_process_is_the_server() {
+    let (manager, name) = manager();
+    let mut command = chatd();
+    command.env("NOTIFY_SOCKET", name).env("WATCHDOG_USEC", "100000");
+    let mut server = Server::spawn(&mut command);
+    assert_eq!(told(&manager), "READY=1");
+    let pids = [(); 2].map(|()| {
+        server.upgrade();
+        let mut news = [told_but_alive(&manager), told_but_alive(&manager)];
+        news.sort_unstable();
+        let pid = server.pid().as_raw_pid();
+        assert_eq!(news, [format!("MAINPID={pid}"), "READY=1".to_owned()]);
+        pid
+    });
+    assert_ne!(pids[0], pids[1]);
+    // The watchdog goes on, though the environment of the first named no process.
+    while told(&manager) != "WATCHDOG=1" {}
+    assert_eq!(server.stop().code, Some(0));
+    assert_eq!(told_but_alive(&manager), "STOPPING=1");
+}
+
+/// What else it is told than that all are alive.
+fn told_but_alive(manager: &UnixDatagram) -> String {
+    loop {
+        let news = told(manager);
+        if news != "WATCHDOG=1" {
+            return news;
+        }
+    }
+}

@@ -51,6 +51,8 @@ pub(crate) struct Options {
     /// A worker that seldom has its turn.
     pub(crate) starved: Option<usize>,
     pub(crate) time_step_us: u64,
+    /// How often, in one step, everything is handed over.
+    pub(crate) handovers: u64,
     pub(crate) ring: Faults,
 }
 
@@ -130,6 +132,7 @@ impl Options {
             too_late: 0,
             starved: rng.chance(250).then(|| rng.below(worker_count)),
             time_step_us: *rng.pick(&[20, 200, 5_000, 100_000]),
+            handovers: 0,
             ring: Faults::draw(rng),
         };
         if words > FIRST_WORDS {
@@ -145,6 +148,7 @@ impl Options {
             }
             options.mix_dialects(&policies, &mut apart(5));
             options.too_late = *apart(6).pick(&[0, 0, 300]);
+            options.handovers = *apart(7).pick(&[0, 0, 0, 4, 20]);
         }
         options
     }

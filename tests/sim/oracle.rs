@@ -21,7 +21,7 @@
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::net::SocketAddr;
 
-use chatd::chat::{Action, ConnId, Message, RoomId};
+use chatd::chat::{Action, ConnId, Message, PeerId, RoomId};
 use chatd::dialect::Dialect;
 
 use crate::net::MINUTES;
@@ -34,6 +34,8 @@ use crate::words;
 pub(crate) type PersonId = usize;
 
 const LOBBY: RoomId = RoomId(0);
+/// From this number on peers are those of connections that were gone at a handover.
+const GONE: u8 = 64;
 
 #[derive(Debug, Default)]
 pub(crate) struct Oracle {
@@ -55,10 +57,16 @@ pub(crate) struct Oracle {
     ever_ignored: BTreeSet<(PersonId, ConnId)>,
     /// Direct messages that were refused: whose, and by whom.
     refused: Vec<(PersonId, String)>,
+    /// What stood before everything was handed over, until it was told anew: the rooms, and whom
+    /// each ignored.
+    past_rooms: Vec<Room>,
+    past_ignored: Vec<BTreeSet<ConnId>>,
 }
 
 #[derive(Debug, Default)]
 struct Room {
+    /// Its number before everything was handed over.
+    before: Option<RoomId>,
     name: String,
     topic: String,
     /// What was said, as a line of its past shows it.
@@ -102,8 +110,16 @@ impl Oracle {
     pub(crate) fn observe(&mut self, action: &Action<&str>) {
         match action {
             Action::Opened { room, name } => {
-                let before = self.rooms.insert(*room, Room::named(name));
+                let past = self.past_rooms.iter().position(|past| past.name == *name);
+                let opened = past
+                    .map_or_else(|| Room::named(name), |place| self.past_rooms.swap_remove(place));
+                let before = self.rooms.insert(*room, opened);
                 assert!(before.is_none_or(|before| before.members.is_empty()), "opened in use");
+            }
+            // Somebody who had left when everything was handed over. All of them are let go of.
+            Action::Ignore { conn, other, on } if other.peer.0 >= GONE => {
+                let ignored = &mut self.people[self.by_conn[conn]].ignored;
+                ignored.retain(|conn| *on || conn.peer.0 < GONE);
             }
             Action::Ignore { conn, other, on } => {
                 let ignorer = self.by_conn[conn];
@@ -277,6 +293,60 @@ impl Oracle {
         id
     }
 
+    // Everything is handed over.
+
+    /// Connections go by other names from here on; who has none is gone. Rooms and whom people
+    /// ignore will be told anew.
+    pub(crate) fn handed_over(&mut self, names: &HashMap<ConnId, ConnId>, times: u32) {
+        // Whoever is gone is called as nobody will be.
+        let gone = |conn: &ConnId| match conn.peer.0 {
+            GONE.. => *conn,
+            peer => ConnId {
+                peer: PeerId(GONE + peer),
+                generation: conn.generation + times * 1_000_000,
+                ..*conn
+            },
+        };
+        let rename = |conn: &ConnId| names.get(conn).copied().unwrap_or_else(|| gone(conn));
+        self.by_conn = self.by_conn.iter().map(|(conn, id)| (rename(conn), *id)).collect();
+        self.ever_ignored =
+            self.ever_ignored.iter().map(|(id, conn)| (*id, rename(conn))).collect();
+        for person in &mut self.people {
+            person.conn = person.conn.as_ref().map(rename);
+            let ignored = std::mem::take(&mut person.ignored);
+            self.past_ignored.push(ignored.iter().map(rename).collect());
+        }
+        for (id, mut room) in self.rooms.drain() {
+            if room.members.is_empty() && id != LOBBY {
+                continue;
+            }
+            room.past.iter_mut().for_each(|(author, _)| *author = rename(author));
+            room.before = Some(id);
+            self.past_rooms.push(room);
+        }
+    }
+
+    /// What was told anew is what was there.
+    pub(crate) fn check_handed_over(&mut self) {
+        for room in self.past_rooms.drain(..) {
+            assert!(room.members.is_empty(), "the room {} was not handed over", room.name);
+        }
+        let numbers: HashMap<RoomId, RoomId> =
+            self.rooms.iter().filter_map(|(id, room)| Some((room.before?, *id))).collect();
+        for (person, ignored) in self.people.iter_mut().zip(self.past_ignored.drain(..)) {
+            let is_here = |conn: &ConnId| conn.peer.0 < GONE;
+            if person.conn.as_ref().is_some_and(is_here) {
+                let here: BTreeSet<_> =
+                    ignored.iter().filter(|conn| is_here(conn)).copied().collect();
+                assert_eq!(person.ignored, here, "whom {} ignores", person.name);
+            }
+            person.ignored = ignored;
+            for visit in person.visits.iter_mut().filter(|visit| !visit.ended) {
+                visit.room = numbers[&visit.room];
+            }
+        }
+    }
+
     // What clients receive.
 
     /// Judges the next bytes that a client received.
@@ -366,7 +436,11 @@ impl Oracle {
     /// A client that sent everything, then the end of its input, and read on to the end.
     pub(crate) fn assert_answered(&self, id: PersonId) {
         let person = &self.people[id];
-        assert!(person.partial.is_empty(), "client {id}: a line without its end");
+        assert!(
+            person.partial.is_empty(),
+            "client {id}: a line without its end: {:?}",
+            String::from_utf8_lossy(&person.partial)
+        );
         match person.dialect {
             Dialect::Telnet => person.assert_script_done(id),
             Dialect::Rid | Dialect::P2p => person.assert_program_done(id),

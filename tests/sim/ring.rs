@@ -9,7 +9,7 @@
 //! something arrived for it or its time is over.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::io;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -209,7 +209,7 @@ enum Effect {
 }
 
 /// What a ring is made of.
-pub(crate) struct Parts {
+pub(crate) struct Parts<'a> {
     pub(crate) worker: usize,
     pub(crate) faults: Faults,
     pub(crate) sabotage: Option<Sabotage>,
@@ -218,12 +218,14 @@ pub(crate) struct Parts {
     pub(crate) slot_count: u32,
     pub(crate) lane_count: u32,
     pub(crate) memory_len: usize,
+    /// What stands in the first slots.
+    pub(crate) sockets: &'a [SocketId],
 }
 
 impl FakeRing {
-    pub(crate) fn new(parts: Parts, net: Rc<RefCell<Net>>) -> (Self, Rc<RefCell<State>>) {
-        let Parts { worker, faults, sabotage, rng, bells, slot_count, lane_count, memory_len } =
-            parts;
+    pub(crate) fn new(parts: Parts<'_>, net: Rc<RefCell<Net>>) -> (Self, Rc<RefCell<State>>) {
+        let Parts { worker, faults, sabotage, rng, bells, .. } = parts;
+        let Parts { slot_count, lane_count, memory_len, sockets, .. } = parts;
         let slot = Slot {
             occupant: Occupant::Empty,
             recv: None,
@@ -233,6 +235,10 @@ impl FakeRing {
             abort: false,
             tokens: BTreeMap::new(),
         };
+        let mut slots = vec![slot; slot_count as usize];
+        for (slot, socket) in slots.iter_mut().zip(sockets) {
+            slot.occupant = Occupant::Open(*socket);
+        }
         let buffers = vec![vec![POISON; RECV_BUFFER_LEN]; usize::from(faults.recv_buffers)];
         let state = Rc::new(RefCell::new(State {
             worker,
@@ -245,7 +251,7 @@ impl FakeRing {
             pushed: VecDeque::new(),
             accepts: Vec::new(),
             addresses: vec![SocketAddr::from(([0; 4], 0)); lane_count as usize],
-            slots: vec![slot; slot_count as usize],
+            slots,
             hearing: None,
             pending: Vec::new(),
             failed_sends: Vec::new(),
@@ -410,6 +416,24 @@ impl State {
         }
         assert!(self.accepts.is_empty(), "an accept is left");
         assert_eq!(self.worker_buffers(), 0, "buffers the worker keeps");
+    }
+
+    /// What stands in which slot, of a worker that has nothing under way.
+    pub(crate) fn take_out(&self) -> HashMap<u32, SocketId> {
+        assert!(self.accepts.is_empty(), "an accept is left");
+        assert_eq!(self.worker_buffers(), 0, "buffers the worker keeps");
+        let mut taken = HashMap::new();
+        for (index, slot) in (0..).zip(&self.slots) {
+            assert_eq!(slot.under_way, 0, "operations on slot {index}");
+            match slot.occupant {
+                Occupant::Empty => {}
+                Occupant::Open(socket) => {
+                    taken.insert(index, socket);
+                }
+                other => panic!("slot {index} is {other:?}"),
+            }
+        }
+        taken
     }
 
     /// Completions that were made up for operations of connections that are gone.

@@ -6,16 +6,16 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
-use chatd::chat::{self, CloseReason, Event, PeerId, PeerSet};
+use chatd::chat::{self, Action, CloseReason, Event, PeerId, PeerSet};
 use chatd::dialect::Dialect;
 use chatd::engine::stats::WorkerStats;
-use chatd::engine::{self, Bounds, Door, Listener, SlowPolicy, Worker};
+use chatd::engine::{self, Bounds, Carried, Door, Listener, SlowPolicy, Worker};
 use chatd::hub::{Batch, Bells, Hub, Outbox};
 use chatd::limits::ACCEPT_LANES;
 use chatd::time::{Clock, Time};
 
 use crate::client::{self, Client, Reading};
-use crate::net::{Net, Socket};
+use crate::net::{Net, Socket, SocketId};
 use crate::options::Options;
 use crate::oracle::Oracle;
 use crate::person::HISTORY_LINES;
@@ -23,6 +23,8 @@ use crate::rich::Rich;
 use crate::ring::{self, FakeBells, FakeRing, Sabotage};
 use crate::rng::Rng;
 use crate::sights::Sights;
+
+mod handover;
 
 const MS: u64 = 1_000_000;
 /// Turns of a worker in a row that neither wait nor do anything: it spins.
@@ -71,10 +73,19 @@ struct Seat {
 pub(crate) struct World {
     options: Options,
     rng: Rng,
+    /// What the rings' are made of.
+    ring_rng: Rng,
     net: Rc<RefCell<Net>>,
     hub: Arc<Hub>,
     bells: Arc<FakeBells>,
+    door: Arc<Door>,
+    sabotage: Option<Sabotage>,
     workers: Vec<Seat>,
+    /// Times that everything was handed over, and what the workers before had counted.
+    handovers: u32,
+    past_stats: Vec<Arc<WorkerStats>>,
+    /// The observer was told to be still, and has not said that it is.
+    still_due: bool,
     clients: Vec<Client>,
     /// What clients read and the oracle has not judged: who, and what.
     unread: Vec<(usize, Vec<u8>)>,
@@ -120,26 +131,21 @@ impl World {
         let net = Net::new(options.worker_count, options.listeners.len(), verbose);
         let net = Rc::new(RefCell::new(net));
         let bells = Arc::new(FakeBells::default());
-        let observer = PeerId(u8::try_from(options.worker_count).expect("a few"));
-        let config = chat::Config {
-            peer_count: options.worker_count + 1,
-            observers: PeerSet::one(observer),
-            rooms: Vec::new(),
-            clients_max: 16,
-            motd: false,
-            nicknames: chat::Nicknames::Ascii,
-            history_lines: HISTORY_LINES,
-        };
-        let hub = Arc::new(Hub::new(config, std::hash::RandomState::new()));
+        let hub = Arc::new(Hub::new(chat_config(&options), std::hash::RandomState::new()));
         let network = "10.0.0.0/8".parse().expect("a network");
         let trusted = if options.trusted { vec![network] } else { Vec::new() };
-        let door = Arc::new(Door::new(options.seats, trusted, Bounds::default()));
         let mut world = Self {
             rng: rng.fork(),
+            ring_rng: rng,
             net,
             hub,
             bells,
+            door: Arc::new(Door::new(options.seats, trusted, Bounds::default())),
+            sabotage,
             workers: Vec::new(),
+            handovers: 0,
+            past_stats: Vec::new(),
+            still_due: false,
             clients: Vec::new(),
             unread: Vec::new(),
             visits_when_full: Vec::new(),
@@ -152,19 +158,14 @@ impl World {
             options,
         };
         for index in 0..world.options.worker_count {
-            let seat = world.make_worker(index, &door, sabotage, rng.fork());
+            let seat = world.make_worker(index, &[], Vec::new());
             world.workers.push(seat);
         }
         world
     }
 
-    fn make_worker(
-        &self,
-        index: usize,
-        door: &Arc<Door>,
-        sabotage: Option<Sabotage>,
-        rng: Rng,
-    ) -> Seat {
+    /// A worker that starts with these connections.
+    fn make_worker(&mut self, index: usize, sockets: &[SocketId], carried: Vec<Carried>) -> Seat {
         let listener_count = u32::try_from(self.options.listeners.len()).expect("a few");
         let config = engine::Config {
             clients_max: self.options.clients_max,
@@ -176,12 +177,13 @@ impl World {
         let parts = ring::Parts {
             worker: index,
             faults: self.options.ring.clone(),
-            sabotage,
-            rng,
+            sabotage: self.sabotage,
+            rng: self.ring_rng.fork(),
             bells: Arc::clone(&self.bells),
             slot_count: engine::slot_count(&config),
             lane_count: listener_count * ACCEPT_LANES,
             memory_len: engine::memory_len(&config),
+            sockets,
         };
         let (ring, state) = FakeRing::new(parts, Rc::clone(&self.net));
         let stats = Arc::new(WorkerStats::default());
@@ -191,10 +193,11 @@ impl World {
             hub: Arc::clone(&self.hub),
             bells: Arc::clone(&self.bells) as Arc<dyn Bells + Send + Sync>,
             stats: Arc::clone(&stats),
-            door: Arc::clone(door),
+            door: Arc::clone(&self.door),
             motd: "".into(),
             config,
             listeners: self.options.listeners.iter().map(listener).collect(),
+            carried,
         };
         let worker = Worker::new(parts, ring, FakeClock(Rc::clone(&self.net)));
         Seat { worker, ring: state, stats, running: true }
@@ -204,20 +207,26 @@ impl World {
 
     /// Clients come, talk, stop reading, and go.
     fn live(&mut self) {
-        for _ in 0..self.options.step_count {
-            if self.clients.len() < self.options.client_count
-                && self.rng.chance(self.options.arrivals)
-            {
-                self.connect();
-            }
-            if self.rng.chance(self.options.activity) {
-                self.act();
+        while self.steps < self.options.step_count {
+            self.bustle();
+            if self.options.handovers > 0 && self.rng.chance(self.options.handovers) {
+                self.hand_over();
             }
             if self.rng.chance(self.options.bursts) {
                 (0..self.clients.len()).for_each(|index| self.act_as(index));
             }
             let jump = self.rng.chance(100);
             self.step(jump);
+        }
+    }
+
+    fn bustle(&mut self) {
+        if self.clients.len() < self.options.client_count && self.rng.chance(self.options.arrivals)
+        {
+            self.connect();
+        }
+        if self.rng.chance(self.options.activity) {
+            self.act();
         }
     }
 
@@ -371,7 +380,9 @@ impl World {
         assert!(idle < IDLE_TURNS_MAX, "worker {index} spins");
         let stats = &seat.stats;
         let closed: u64 = stats.closed.iter().map(|count| count.read()).sum();
-        assert_eq!(stats.accepted.read(), stats.connections.read() + closed, "worker {index}");
+        let came = stats.accepted.read() + stats.adopted.read();
+        let went = closed + stats.handed_over.read();
+        assert_eq!(came, stats.connections.read() + went, "worker {index}");
         assert_eq!(stats.stale_completions.read(), seat.ring.borrow().stale_count());
         assert_eq!(stats.closed[CloseReason::Internal as usize].read(), 0);
         assert_eq!(stats.closed[CloseReason::Flood as usize].read(), 0);
@@ -426,7 +437,12 @@ impl World {
 
     /// Takes what the observer is told, then what clients read.
     fn judge(&mut self) {
-        self.exchange(&mut Batch::default());
+        let mut batch = Batch::default();
+        if std::mem::take(&mut self.still_due) {
+            let peer = PeerId(u8::try_from(self.workers.len()).expect("a few"));
+            batch.push(Event::Still { peer });
+        }
+        self.exchange(&mut batch);
         for (person, bytes) in std::mem::take(&mut self.unread) {
             self.oracle.received(person, &bytes);
         }
@@ -439,8 +455,10 @@ impl World {
         let exchanged = self.hub.exchange(observer, now, batch, &mut self.outbox);
         self.bells.ring_all(exchanged.wake);
         for action in self.outbox.iter() {
-            if action != chat::Action::Stop {
-                self.oracle.observe(&action);
+            match action {
+                Action::Stop | Action::HandOver => {}
+                Action::Freeze => self.still_due = true,
+                action => self.oracle.observe(&action),
             }
         }
         self.outbox.clear();
@@ -468,8 +486,9 @@ impl World {
         self.oracle.assert_directs(is_healthy);
         let kind = self.options.is_kind_to_readers();
         if kind && self.clients.iter().all(|client| client.always_prompt) {
-            for seat in &self.workers {
-                assert_eq!(seat.stats.closed[CloseReason::Slow as usize].read(), 0, "slow");
+            let now = self.workers.iter().map(|seat| &seat.stats);
+            for stats in self.past_stats.iter().chain(now) {
+                assert_eq!(stats.closed[CloseReason::Slow as usize].read(), 0, "slow");
             }
         }
     }
@@ -517,5 +536,18 @@ impl World {
                 self.oracle.assert_answered(client.person);
             }
         }
+    }
+}
+
+fn chat_config(options: &Options) -> chat::Config {
+    let observer = PeerId(u8::try_from(options.worker_count).expect("a few"));
+    chat::Config {
+        peer_count: options.worker_count + 1,
+        observers: PeerSet::one(observer),
+        rooms: Vec::new(),
+        clients_max: 16,
+        motd: false,
+        nicknames: chat::Nicknames::Ascii,
+        history_lines: HISTORY_LINES,
     }
 }

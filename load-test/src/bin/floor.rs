@@ -121,6 +121,7 @@ impl Floor {
             recv_buffers: 512,
             recv_buffer_len: 1_024,
             memory_len: SEND_LEN_MAX + GREETING.len(),
+            adopted: Vec::new(),
             listeners: vec![listener],
             bell: Arc::new(Doorbell::new()?),
             restricted: true,

@@ -177,9 +177,16 @@ fn who_has_the_numbers_of_one_whose_worker_failed_is_not_ignored() {
     let ConnId { peer, .. } = stage.conn("b");
     assert_ne!(peer, stage.conn("a").peer);
     stage.says("a", "/ignore b");
+    stage.says("b", "bye");
     stage.loses(peer);
     assert!(stage.wire.ignored.is_empty(), "the worker is told");
     stage.connects_to(peer, "b", "127.0.0.1:9");
+    stage.says("a", "/ignore 127.0.0.1:9");
+    stage.forget_the_rest();
+    stage.says("a", "/history");
+    let past = ["The last line of lobby (UTC):", "  00:00 [b] bye"];
+    stage.hears("a", &past);
+    stage.says("a", "/unignore 127.0.0.1:9");
     stage.forget_the_rest();
     stage.says("b", "hi");
     stage.says("b", "/msg a hi");

@@ -4,6 +4,7 @@ mod conversation;
 mod dialects;
 mod ignore;
 mod property;
+mod saved;
 mod scale;
 mod small_talk;
 mod stage;

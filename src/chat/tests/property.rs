@@ -14,7 +14,7 @@ use crate::time::Time;
 
 /// One thing that happens.
 #[derive(Clone, Debug)]
-enum Step {
+pub(super) enum Step {
     /// The user says that, or connects if it is not here.
     Says(usize, &'static str),
     /// The user goes.
@@ -27,7 +27,7 @@ enum Step {
     Waits(u64),
 }
 
-const LINES: [&str; 42] = [
+pub(super) const LINES: [&str; 42] = [
     "hello",
     "",
     "//",
@@ -82,7 +82,7 @@ fn step() -> impl Strategy<Value = Step> {
     ]
 }
 
-fn take(stage: &mut Stage, step: &Step) {
+pub(super) fn take(stage: &mut Stage, step: &Step) {
     match *step {
         Step::Says(user, line) => {
             let name = user.to_string();
@@ -111,7 +111,7 @@ fn take(stage: &mut Stage, step: &Step) {
 
 /// One thing that happens where each user speaks a dialect of its own.
 #[derive(Clone, Debug)]
-enum Mixed {
+pub(super) enum Mixed {
     Step(Step),
     Frames(usize, &'static str),
     Writes(usize, &'static str),
@@ -119,7 +119,7 @@ enum Mixed {
 
 const NAMES: [&str; 6] = ["plato", "PLATO", "1", "2", "all", "no name"];
 
-fn mixed() -> impl Strategy<Value = Mixed> {
+pub(super) fn mixed() -> impl Strategy<Value = Mixed> {
     prop_oneof![
         4 => step().prop_map(Mixed::Step),
         4 => (0..6_usize, 0..30_usize).prop_map(|(u, room)| Mixed::Frames(u, ROOMS[room])),
@@ -135,7 +135,7 @@ const ROOMS: [&str; 30] = [
 
 /// Users 0 and 1 speak telnet, 2 and 3 rid, 4 and 5 p2p. What another dialect's users do, those who
 /// are here do not; who is not, connects.
-fn take_mixed(stage: &mut Stage, step: &Mixed) {
+pub(super) fn take_mixed(stage: &mut Stage, step: &Mixed) {
     let (user, dialect) = match *step {
         Mixed::Step(Step::Says(user, _)) => (user, Dialect::Telnet),
         Mixed::Frames(user, _) => (user, Dialect::Rid),
@@ -167,7 +167,7 @@ fn log_of(steps: &[Step]) -> Vec<String> {
 }
 
 /// A plain generator of numbers, so that a long sequence needs no seed from outside.
-fn long_sequence(count: usize) -> Vec<Step> {
+pub(super) fn long_sequence(count: usize) -> Vec<Step> {
     let mut state = 1_u64;
     let mut below = |bound: u64| {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);

@@ -5,7 +5,7 @@ use std::hash::RandomState;
 use std::net::SocketAddr;
 
 use crate::chat::{
-    Action, Chat, Config, ConnId, Event, Message, Nicknames, PeerId, PeerSet, RoomId, Sink,
+    Action, Chat, Config, ConnId, Event, Message, Nicknames, PeerId, PeerSet, RoomId, Saved, Sink,
 };
 use crate::dialect::Dialect;
 use crate::time::Time;
@@ -22,7 +22,9 @@ pub(super) struct Wire {
     /// How those speak who do not speak telnet.
     dialects: BTreeMap<ConnId, Dialect>,
     pub(super) observed: Vec<String>,
-    /// Everything, in order; only if asked for.
+    /// What the observer knows the rooms as.
+    names: BTreeMap<RoomId, String>,
+    /// Everything, in order, with the rooms' names where they are known; only if asked for.
     pub(super) log: Option<Vec<String>>,
     pub(super) holds: Vec<(PeerSet, RoomId, bool)>,
     pub(super) closed: Vec<ConnId>,
@@ -39,6 +41,7 @@ pub(super) struct Stage {
     pub(super) chat: Chat,
     pub(super) wire: Wire,
     pub(super) now: Time,
+    pub(super) config: Config,
     /// What the wall clock says, in seconds; otherwise it goes as `now` does.
     pub(super) wall: Option<u64>,
     conns: BTreeMap<String, ConnId>,
@@ -90,8 +93,11 @@ impl Wire {
 impl Sink for Wire {
     fn push(&mut self, peers: PeerSet, action: Action<&str>) {
         assert!(!peers.is_empty());
+        if let Action::Opened { room, name } = action {
+            self.names.insert(room, name.to_owned());
+        }
         if let Some(log) = &mut self.log {
-            log.push(format!("{peers:?} {action:?}"));
+            log.push(format!("{peers:?} {}", in_words(&action, &self.names)));
         }
         match action {
             Action::Opened { room, name } => {
@@ -135,7 +141,7 @@ impl Sink for Wire {
                 self.ignored.retain(|(who, _)| *who != conn);
                 self.closed.push(conn);
             }
-            Action::Stop => self.stops.push(peers),
+            Action::Stop | Action::Freeze | Action::HandOver => self.stops.push(peers),
         }
     }
 }
@@ -167,9 +173,10 @@ impl Stage {
             history_lines: 3,
         };
         let mut stage = Self {
-            chat: Chat::new(config, RandomState::new()),
+            chat: Chat::new(config.clone(), RandomState::new()),
             wire: Wire::default(),
             now: Time::default(),
+            config,
             wall: None,
             conns: BTreeMap::new(),
             free: Default::default(),
@@ -177,6 +184,42 @@ impl Stage {
         };
         stage.chat.open(&mut stage.wire);
         stage
+    }
+
+    /// Another process goes on with what this one saved, and says so to peers that know nothing.
+    /// Those for whom `conn_of` has no number are gone, untold.
+    pub(super) fn is_replaced(&mut self, conn_of: impl Fn(ConnId) -> Option<ConnId>) {
+        let config = self.config.clone();
+        self.is_replaced_by(config, conn_of);
+    }
+
+    /// The same, and the other is configured in that way.
+    pub(super) fn is_replaced_by(
+        &mut self,
+        config: Config,
+        conn_of: impl Fn(ConnId) -> Option<ConnId>,
+    ) {
+        let wire = &mut self.wire;
+        wire.seats.clear();
+        wire.members.clear();
+        wire.ignored.clear();
+        wire.names.clear();
+        wire.heard = renumbered(&wire.heard, &conn_of);
+        wire.dialects = renumbered(&wire.dialects, &conn_of);
+        // Where numbers start anew, the next in a slot can have just those of one who is gone.
+        for (_, conn) in self.conns.extract_if(.., |_, conn| conn_of(*conn).is_none()) {
+            self.free[usize::from(conn.peer.0)].push(conn);
+        }
+        for conn in self.conns.values_mut() {
+            *conn = conn_of(*conn).expect("the others were taken out");
+        }
+        for conn in self.conns.values() {
+            let peer = usize::from(conn.peer.0);
+            self.free[peer].retain(|free| free.index != conn.index);
+            self.slot_count[peer] = self.slot_count[peer].max(conn.index + 1);
+        }
+        let saved = carried(&self.chat.save());
+        self.chat = Chat::restore(config, RandomState::new(), saved, conn_of, &mut self.wire);
     }
 
     pub(super) fn handle(&mut self, event: Event<&str>) {
@@ -327,9 +370,37 @@ impl Stage {
     }
 }
 
+/// The action, with the names of rooms instead of their numbers.
+fn in_words(action: &Action<&str>, names: &BTreeMap<RoomId, String>) -> String {
+    let mut words = format!("{action:?}");
+    if let Action::Opened { room, .. }
+    | Action::Enter { room, .. }
+    | Action::Leave { room, .. }
+    | Action::Say { room, .. }
+    | Action::Hold { room, .. } = action
+        && let Some(name) = names.get(room)
+    {
+        words = words.replacen(&format!("{room:?}"), name, 1);
+    }
+    words
+}
+
+fn renumbered<T: Clone>(
+    of: &BTreeMap<ConnId, T>,
+    conn_of: impl Fn(ConnId) -> Option<ConnId>,
+) -> BTreeMap<ConnId, T> {
+    of.iter().filter_map(|(conn, it)| Some((conn_of(*conn)?, it.clone()))).collect()
+}
+
+/// As it comes out at the other end.
+fn carried(saved: &Saved) -> Saved {
+    let bytes = rmp_serde::to_vec_named(saved).expect("it can be written");
+    rmp_serde::from_slice(&bytes).expect("it can be read")
+}
+
 impl Chat {
     #[track_caller]
-    fn assert_empty(&mut self) {
+    pub(super) fn assert_empty(&mut self) {
         self.sessions.assert_empty();
         self.rooms.assert_empty();
     }

@@ -33,6 +33,8 @@ const ALLOWED: &[libc::c_long] = &[
     libc::SYS_sendto,
     libc::SYS_writev,
     libc::SYS_shutdown,
+    // An upgrade: sockets are given away with this.
+    libc::SYS_sendmsg,
     libc::SYS_close,
     // Locks, clocks, pauses, keys of hash tables.
     libc::SYS_futex,
@@ -63,6 +65,8 @@ const ALLOWED: &[libc::c_long] = &[
 const ALLOWED_UNLESS_EXECUTABLE: &[libc::c_long] = &[libc::SYS_mmap, libc::SYS_mprotect];
 /// A thread gives itself its name with it.
 const ALLOWED_TO_NAME: libc::c_long = libc::SYS_prctl;
+/// Who wants to take over is asked of the kernel with it.
+const ALLOWED_FOR_PEER: libc::c_long = libc::SYS_getsockopt;
 
 /// Forbids everything else to all threads.
 pub(super) fn forbid() -> Result<Outcome, String> {
@@ -81,18 +85,22 @@ fn prove() -> Result<(), String> {
 }
 
 fn filter() -> Result<BpfProgram, seccompiler::BackendError> {
-    let only_if = |argument, operator, value: i32| {
+    let is = |argument, operator, value: i32| {
         let value = u64::from(value.unsigned_abs());
-        let condition = SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)?;
-        SeccompRule::new(vec![condition])
+        SeccompCondition::new(argument, SeccompCmpArgLen::Dword, operator, value)
     };
     let exec = u64::from(libc::PROT_EXEC.unsigned_abs());
-    let not_executable = only_if(2, SeccompCmpOp::MaskedEq(exec), 0)?;
-    let set_name = only_if(0, SeccompCmpOp::Eq, libc::PR_SET_NAME)?;
+    let not_executable = SeccompRule::new(vec![is(2, SeccompCmpOp::MaskedEq(exec), 0)?])?;
+    let set_name = SeccompRule::new(vec![is(0, SeccompCmpOp::Eq, libc::PR_SET_NAME)?])?;
+    let of_peer = SeccompRule::new(vec![
+        is(1, SeccompCmpOp::Eq, libc::SOL_SOCKET)?,
+        is(2, SeccompCmpOp::Eq, libc::SO_PEERCRED)?,
+    ])?;
     let plain = ALLOWED.iter().map(|call| (*call, Vec::new()));
     let mapping =
         ALLOWED_UNLESS_EXECUTABLE.iter().map(|call| (*call, vec![not_executable.clone()]));
-    let rules = plain.chain(mapping).chain([(ALLOWED_TO_NAME, vec![set_name])]).collect();
+    let special = [(ALLOWED_TO_NAME, vec![set_name]), (ALLOWED_FOR_PEER, vec![of_peer])];
+    let rules = plain.chain(mapping).chain(special).collect();
     let refuse = SeccompAction::Errno(libc::EPERM.unsigned_abs());
     let arch = TargetArch::try_from(std::env::consts::ARCH)?;
     SeccompFilter::new(rules, refuse, SeccompAction::Allow, arch)?.try_into()

@@ -6,8 +6,9 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use memchr::memchr;
+use serde::{Deserialize, Serialize};
 
-use crate::dialect::Input;
+use crate::dialect::{Input, is_default};
 use crate::limits::{ID_READ_LEN_MAX, INPUT_LEN_MAX, LINE_LEN_MAX};
 use crate::text;
 
@@ -27,13 +28,17 @@ type Sink<'a> = dyn FnMut(Input<'_>) -> ControlFlow<()> + 'a;
 type Step = (usize, ControlFlow<()>);
 
 /// The reading side of one p2p connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Decoder {
     /// What came since the last line end, as long as it can still be a line: with the CR that may
     /// belong to its end, a byte over the limit. Empty when it no longer can.
+    #[serde(with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
     held: Vec<u8>,
     /// Bytes since the last line end, kept or not.
+    #[serde(skip_serializing_if = "is_default")]
     len: u16,
+    #[serde(skip_serializing_if = "is_default")]
     state: State,
 }
 
@@ -42,7 +47,7 @@ const _: () = assert!(INPUT_LEN_MAX <= u16::MAX as usize);
 // One for each connection, and not larger than telnet's.
 const _: () = assert!(size_of::<Decoder>() <= 40);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// Nothing came yet.
     #[default]

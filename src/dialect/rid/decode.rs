@@ -8,8 +8,9 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use memchr::{memchr, memchr3, memmem};
+use serde::{Deserialize, Serialize};
 
-use crate::dialect::{Input, words};
+use crate::dialect::{Input, Sound, is_default, words};
 use crate::limits::{DISCARDED_LEN_MAX, FRAME_LEN_MAX, FRAME_LINES_MAX, NAME_LEN_MAX};
 use crate::text;
 
@@ -33,15 +34,20 @@ type Sink<'a> = dyn FnMut(Input<'_>) -> ControlFlow<()> + 'a;
 type Step = (usize, ControlFlow<()>);
 
 /// The reading side of one rid connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Decoder {
     /// A frame so far, `FRAME_LEN_MAX` bytes at most; of one over the limit, its opening tag and
     /// what may be the beginning of its closing one. Empty between frames.
+    #[serde(with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
     held: Vec<u8>,
     /// Bytes thrown away of this run or frame.
+    #[serde(skip_serializing_if = "is_default")]
     discarded_len: u32,
+    #[serde(skip_serializing_if = "is_default")]
     state: State,
     /// The run of bytes thrown away has been reported.
+    #[serde(skip_serializing_if = "is_default")]
     reported: bool,
 }
 
@@ -50,7 +56,7 @@ const _: () = assert!(DISCARDED_LEN_MAX < u32::MAX as usize);
 // One for each connection, and not larger than telnet's.
 const _: () = assert!(size_of::<Decoder>() <= 40);
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     /// Between frames.
     #[default]
@@ -228,6 +234,19 @@ impl Decoder {
         self.state = State::Closed;
         self.held = Vec::new();
         sink(Input::EndlessLine)
+    }
+}
+
+impl Sound for Decoder {
+    /// What is held is what the state says.
+    fn is_sound(&self) -> bool {
+        match self.state {
+            State::Between | State::Closed => self.held.is_empty(),
+            State::Opening => tag(&self.held) == Tag::Part,
+            State::Text { tag_len } | State::Dropping { tag_len } => {
+                tag(&self.held) == Tag::Whole(tag_len.into())
+            }
+        }
     }
 }
 

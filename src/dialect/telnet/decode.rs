@@ -10,6 +10,7 @@ use std::cell::Cell;
 use std::ops::ControlFlow;
 
 use memchr::memchr3;
+use serde::{Deserialize, Serialize};
 
 use super::code::{AYT, BRK, DO, DONT, EC, EL, IAC, IP, SB, SE, WILL, WONT};
 use super::foreign::Opening;
@@ -17,7 +18,7 @@ use super::line::TypedLine;
 use super::negotiation::{Negotiation, Word};
 use super::rich::Rich;
 use crate::chat::RichMode;
-use crate::dialect::Input;
+use crate::dialect::{Input, is_default};
 use crate::limits::{COMMANDS_LEN_MAX, INPUT_LEN_MAX, LINE_LEN_MAX, SUBNEGOTIATION_LEN_MAX};
 use crate::text;
 
@@ -38,16 +39,22 @@ thread_local! {
 type Sink<'a> = dyn FnMut(Input<'_>) -> ControlFlow<()> + 'a;
 
 /// The reading side of one telnet connection.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Decoder {
     /// What came since the last line end, after erasing. Empty if `text_len` is 0.
+    #[serde(skip_serializing_if = "is_default")]
     line: TypedLine,
     /// There from the first request on, of whichever end.
+    #[serde(skip_serializing_if = "Option::is_none")]
     negotiation: Option<Box<Negotiation>>,
     /// Bytes of commands, and NULs, since the last line end.
+    #[serde(skip_serializing_if = "is_default")]
     commands_len: u32,
     /// Bytes of text since the last line end, erased ones and keys that erase too.
+    #[serde(skip_serializing_if = "is_default")]
     text_len: u16,
+    #[serde(skip_serializing_if = "is_default")]
     state: State,
     opening: Opening,
 }
@@ -60,7 +67,7 @@ const _: () = assert!(SUBNEGOTIATION_LEN_MAX <= u16::MAX as usize);
 const _: () = assert!(COMMANDS_LEN_MAX < u32::MAX as usize);
 
 /// What the next byte belongs to.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     #[default]
     Text,

@@ -7,22 +7,28 @@
 //! that is not empty: of what it looks for, only the second PROXY header and the length in SMB's
 //! first bytes may hold a line end, and nothing to read stands before it.
 
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::is_default;
 use Stage::{
     Foreign, Head, Host, Person, Port, Pr, ProxyFamily, SmbLength, SmbMark, Socks4, Socks5,
     SshVersion, Target, TlsVersion, Version,
 };
 
 /// How far the first bytes of a connection agree with another protocol's.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Opening {
     stage: Stage,
     /// Bytes read in this stage; in `Port`, those of the host too.
+    #[serde(skip_serializing_if = "is_default")]
     position: u8,
     /// One bit for each word of this stage's table.
+    #[serde(skip_serializing_if = "is_default")]
     ruled_out: u16,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum Stage {
     #[default]
     Head,
@@ -125,7 +131,7 @@ impl Opening {
             ProxyFamily => self.read_word(PROXY_FAMILIES, byte),
             Socks4 => self.read_word(SOCKS4_COMMANDS, byte),
             Socks5 => self.read_word(SOCKS5_WAYS, byte),
-            SmbLength if self.position == 1 => self.enter(SmbMark),
+            SmbLength if self.position >= 1 => self.enter(SmbMark),
             SmbLength => self.position += 1,
             SmbMark => self.read_word(SMB_MARKS, byte),
             Host | Port => self.read_authority(byte),
@@ -147,8 +153,9 @@ impl Opening {
                 _ => self.ruled_out |= bit,
             }
         }
-        self.position += 1;
-        if !possible {
+        if possible {
+            self.position += 1;
+        } else {
             self.enter(Person);
         }
     }

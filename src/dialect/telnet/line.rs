@@ -3,6 +3,8 @@
 //! Holds what was sent, not yet cleaned, because a character may be cut by two reads. At most
 //! `LINE_LEN_MAX` bytes: of a line that went over, only that it did is kept.
 
+use serde::{Deserialize, Serialize};
+
 use crate::limits::LINE_LEN_MAX;
 use crate::text;
 
@@ -10,10 +12,10 @@ use crate::text;
 const CAPACITY_MIN: usize = 64;
 
 /// What is typed so far.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum TypedLine {
     /// All of it. Allocated from the first byte on.
-    Held(Vec<u8>),
+    Held(#[serde(with = "serde_bytes")] Vec<u8>),
     /// It was over the limit once. Stays so until the line is erased whole, because what was let go
     /// cannot be edited.
     TooLong,

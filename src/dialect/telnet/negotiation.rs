@@ -12,6 +12,8 @@
 //! The client is asked who it is first, because a MUD client that is told of ECHO hides what is
 //! typed. Who never answers stays where it is, in line mode.
 
+use serde::{Deserialize, Serialize};
+
 use super::code::{
     CHARSET, DO, DONT, ECHO, IAC, MUD_OPTIONS, NAWS, SB, SE, SGA, TTYPE, WILL, WONT,
 };
@@ -19,6 +21,7 @@ use super::line::TypedLine;
 use super::option::Side;
 use super::rich::Rich;
 use crate::chat::RichMode;
+use crate::dialect::is_default;
 use crate::limits::{SUBNEGOTIATION_KEPT_LEN_MAX, TERMINAL_ASKS};
 
 /// Names by which MUD clients go, in TTYPE's answers; in capitals, and only how they begin. Newer
@@ -48,7 +51,7 @@ const REJECTED: u8 = 3;
 const UTF_8: &[u8] = b"UTF-8";
 
 /// What the other end says about an option.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Word {
     Will,
     Wont,
@@ -57,8 +60,10 @@ pub(super) enum Word {
 }
 
 /// Where a connection stands that has negotiated, or was asked to.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
 pub(super) struct Negotiation {
+    #[serde(skip_serializing_if = "is_default")]
     requests: Requests,
     stage: Stage,
     /// Ours: these make a client send each key.
@@ -76,10 +81,11 @@ pub(super) struct Negotiation {
     /// 0 if not known.
     width: u16,
     /// The subnegotiation under way, its option first; at most one byte over the limit.
+    #[serde(with = "serde_bytes", skip_serializing_if = "Vec::is_empty")]
     kept: Vec<u8>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 enum Stage {
     #[default]
     Line,
@@ -90,7 +96,7 @@ enum Stage {
 }
 
 /// A bit for each request and option. A request is answered once, so there can be no loop.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Requests {
     bits: [[u64; 4]; 2],
 }

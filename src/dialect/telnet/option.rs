@@ -1,8 +1,10 @@
 //! One side of one telnet option: whether it is on, by the method that cannot loop (RFC 1143).
 
+use serde::{Deserialize, Serialize};
+
 /// Whether one end does what an option is about: this end (WILL and WONT go out, DO and DONT come
 /// in) or the other (the other way round).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) enum Side {
     #[default]
     Off,

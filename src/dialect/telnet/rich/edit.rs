@@ -5,13 +5,16 @@
 
 use std::collections::VecDeque;
 
+use serde::{Deserialize, Serialize};
+
 use super::keys::Key;
+use crate::dialect::Sound;
 use crate::dialect::telnet::line::TypedLine;
 use crate::limits::{LINE_LEN_MAX, RECALLED_LINES_MAX};
 use crate::text;
 
 /// A line under the keys of its author.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Edit {
     line: String,
     /// Where the next character goes: before a drawn character, or at the end.
@@ -146,6 +149,17 @@ impl Edit {
             None => self.line = typed,
         }
         self.cursor = self.line.len();
+    }
+}
+
+impl Sound for Edit {
+    /// The places are places, and all that may become the line is short enough for one.
+    fn is_sound(&self) -> bool {
+        let Self { line, cursor, history, recalled, .. } = self;
+        let typed = recalled.iter().map(|(_, typed)| typed);
+        line.is_char_boundary(*cursor)
+            && recalled.as_ref().is_none_or(|(shown, _)| *shown < history.len())
+            && history.iter().chain([line]).chain(typed).all(|line| line.len() <= LINE_LEN_MAX)
     }
 }
 

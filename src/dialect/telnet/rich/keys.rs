@@ -1,6 +1,10 @@
 //! Bytes to keys: characters of UTF-8, control keys, and the sequences of keys that have no
 //! character, as the terminals in use send them. Bytes may be cut anywhere.
 
+use serde::{Deserialize, Serialize};
+
+use crate::dialect::Sound;
+
 const BACKSPACE: u8 = 0x08;
 const ESCAPE: u8 = 0x1b;
 const DELETE: u8 = 0x7f;
@@ -32,12 +36,12 @@ pub(super) enum Key {
 }
 
 /// What came and is not a key yet.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 pub(super) struct Keys {
     state: State,
 }
 
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 enum State {
     #[default]
     Ground,
@@ -170,6 +174,15 @@ fn named_key(last: u8, parameter: u8, with_others: bool) -> Option<Key> {
         (b'~', 3) => Key::Delete,
         _ => return None,
     })
+}
+
+impl Sound for Keys {
+    /// What began a character still can become one.
+    fn is_sound(&self) -> bool {
+        let State::Utf8 { bytes, len } = self.state else { return true };
+        let begun = bytes.get(..usize::from(len)).map(str::from_utf8);
+        matches!(begun, Some(Err(error)) if error.valid_up_to() == 0 && error.error_len().is_none())
+    }
 }
 
 #[cfg(test)]

@@ -12,17 +12,22 @@ mod screen;
 use edit::Edit;
 use keys::{Key, Keys};
 use screen::Screen;
+use serde::{Deserialize, Serialize};
 
 use super::line::TypedLine;
+use crate::dialect::sound;
 use crate::limits::{SCREEN_WIDTH, SCREEN_WIDTH_MAX, SCREEN_WIDTH_MIN};
 
 const PROMPT: &str = "> ";
 
 /// The editor of one connection.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Rich {
+    #[serde(deserialize_with = "sound")]
     keys: Keys,
+    #[serde(deserialize_with = "sound")]
     edit: Edit,
+    #[serde(deserialize_with = "sound")]
     screen: Screen,
     /// The line was drawn for the last time, and waits to be taken.
     finished: bool,

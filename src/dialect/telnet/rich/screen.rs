@@ -8,19 +8,21 @@
 
 use std::fmt::Write;
 
+use serde::{Deserialize, Serialize};
 use unicode_width::UnicodeWidthChar;
 
+use crate::dialect::Sound;
 use crate::text;
 
 /// What stands at the bottom of a screen.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Screen {
     width: usize,
     /// What is drawn, if the line is: it stands where the stream of everything sent ends.
     drawn: Option<Drawn>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Drawn {
     text: String,
     /// Before which byte of it the cursor stands.
@@ -121,6 +123,12 @@ impl Screen {
             place = Place { row: place.row + 1, column: 0 };
         }
         place
+    }
+}
+
+impl Sound for Screen {
+    fn is_sound(&self) -> bool {
+        self.drawn.as_ref().is_none_or(|drawn| drawn.text.is_char_boundary(drawn.cursor))
     }
 }
 
