@@ -81,6 +81,8 @@ pub(crate) struct Faults {
     pub(crate) flush_early: u64,
     pub(crate) poll_error: u64,
     pub(crate) close_error: u64,
+    /// Accepts that fail for what the whole system lacks.
+    pub(crate) no_descriptors: u64,
     pub(crate) bell_error: u64,
     pub(crate) abort_error: u64,
     /// Cancels of accepts that find nothing, and the accept goes on.
@@ -223,6 +225,7 @@ impl Faults {
             flush_early: rate(rng, 50),
             poll_error: 0,
             close_error: 0,
+            no_descriptors: 0,
             bell_error: 0,
             abort_error: 0,
             cancel_missed: 0,
@@ -256,6 +259,10 @@ impl Faults {
             // Nobody stays for long.
             self.send_reset = rate(rng, 300);
             self.recv_reset = rate(rng, 300);
+        }
+        if rng.chance(100) {
+            // So seldom are there any that even the many accepts under way run out.
+            self.no_descriptors = 900;
         }
     }
 }

@@ -64,7 +64,9 @@ impl State {
         let backlog = &mut net.backlogs[self.worker][listener as usize];
         let Some(id) = backlog.front().copied() else { return false };
         self.accepts.swap_remove(index);
-        let result = if self.rng.chance(self.faults.accept_error) {
+        let result = if self.rng.chance(self.faults.no_descriptors) {
+            -self.errno(self.faults.errnos.accept_failed)
+        } else if self.rng.chance(self.faults.accept_error) {
             let Errnos { accept_gone, accept_failed, .. } = self.faults.errnos;
             -*self.rng.pick(&[*accept_gone, *accept_failed].concat())
         } else {
