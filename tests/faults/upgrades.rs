@@ -10,7 +10,7 @@ use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
 use rustix::net::SocketAddrUnix;
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, connect, recv, send, socket};
 
-use crate::harness::{Client, Server, WELCOME, chatd, raise_descriptor_limit};
+use crate::harness::{Client, PATIENCE, Server, WELCOME, chatd, raise_descriptor_limit};
 use crate::rest::serving;
 use crate::scaled;
 use crate::witnesses::Witnesses;
@@ -133,7 +133,12 @@ fn a_flood_goes_on_over_upgrades() {
         }
         scope.spawn(|| {
             for first in (0..count).step_by(20) {
+                let mut reached = (slowest(), Instant::now());
                 while slowest() + AHEAD < first {
+                    if slowest() > reached.0 {
+                        reached = (slowest(), Instant::now());
+                    }
+                    assert!(reached.1.elapsed() < PATIENCE, "a reader stands still");
                     thread::yield_now();
                 }
                 author
