@@ -105,7 +105,7 @@ fn a_flood_goes_on_over_upgrades() {
     /// Lines that it may be ahead of its slowest reader: who reads too slowly is sent away.
     const AHEAD: usize = 200;
     const READERS: usize = 4;
-    let count = scaled(20_000);
+    let count = scaled(6_000);
     let listen = "--listen rid://127.0.0.1:0 --listen p2p://127.0.0.1:0";
     let (mut server, rest) = serving(&format!("--workers 2 {listen}"));
     let mut author = server.connect();
