@@ -32,7 +32,8 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::limits::{
-    HANDOVER_DESCRIPTORS, HANDOVER_LEN_MAX, HANDOVER_PACKET_LEN, HANDOVER_WORD_LEN,
+    HANDOVER_ANSWER, HANDOVER_DESCRIPTORS, HANDOVER_LEN_MAX, HANDOVER_PACKET_LEN, HANDOVER_SPARE,
+    HANDOVER_WORD_LEN,
 };
 
 /// What is handed over, and how. To be raised with every change that a program before it would
@@ -105,6 +106,8 @@ pub struct Sockets {
     pub admin: Option<String>,
     /// Each place, as the operator wrote it, and how many sockets there are for it.
     pub places: Vec<(String, usize)>,
+    /// How many clients there are just now.
+    pub clients: u64,
 }
 
 /// Who is at the other end.
@@ -138,6 +141,16 @@ pub fn peer(socket: impl AsFd) -> io::Result<Peer> {
     Ok(Peer { pid, uid: credentials.uid() })
 }
 
+/// Makes room for so many descriptors, as far as the limit goes. Where they come one after the
+/// other, the kernel enlarges their table again and again, and in a process of several threads it
+/// waits each time until no processor looks at the old one: 10 ms and more (expand_fdtable, Linux
+/// 6.x).
+pub fn make_room(socket: impl AsFd, descriptors: u64) {
+    let last = i32::try_from(descriptors.saturating_add(HANDOVER_SPARE)).unwrap_or(i32::MAX);
+    // Above the limit there is nothing to be had; it is told where it matters.
+    let _ = rustix::io::fcntl_dupfd_cloexec(socket, last);
+}
+
 /// The new process's end of the conversation, or that of the one that starts it: it waits.
 #[derive(Debug)]
 pub struct Channel(OwnedFd);
@@ -148,9 +161,11 @@ impl Channel {
     /// # Errors
     /// When it does not listen.
     pub fn connect(pid: u32) -> io::Result<Self> {
-        let socket = socket(SocketFlags::CLOEXEC)?;
-        rustix::net::connect(&socket, &name(pid)?)?;
-        Ok(Self(socket))
+        let channel = Self(socket(SocketFlags::CLOEXEC)?);
+        // Others may stand in the queue.
+        channel.set_patience(HANDOVER_ANSWER)?;
+        rustix::net::connect(&channel.0, &name(pid)?)?;
+        Ok(channel)
     }
 
     /// Who listens there.

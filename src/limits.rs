@@ -71,8 +71,12 @@ pub const HANDOVER_PREPARE: Duration = Duration::from_secs(30);
 pub const HANDOVER_READY: Duration = Duration::from_secs(2);
 /// How long it may take to say that it took them over.
 pub const HANDOVER_TAKEN: Duration = Duration::from_millis(500);
-/// The pause after somebody wanted to take over who may not: any user of the machine can ask.
-pub const STRANGER_PAUSE: Duration = Duration::from_millis(500);
+/// How often the log says that somebody wanted to take over who may not: any user of the machine
+/// can ask.
+pub const STRANGER_INTERVAL: Duration = Duration::from_secs(1);
+/// By when all workers must have come to rest: many times what that takes. After that the server is
+/// broken, and ends.
+pub const HANDOVER_FREEZE: Duration = Duration::from_secs(5);
 /// How long the new process waits for each packet of the old one.
 pub const HANDOVER_ANSWER: Duration = Duration::from_secs(10);
 /// How long the transcript of the old process may take to write the rest before the new one goes
@@ -314,6 +318,9 @@ pub const HELD_LEN: usize = 4 << 10;
 pub const HELD_LEN_MAX: usize = 256 << 10;
 /// Clients that wait to be read from again and are looked at in a turn.
 pub const RESUMES_MAX: usize = 256;
+/// How long a worker whose connections are to be handed over goes on sending what waits. Everybody
+/// stands still meanwhile; a sweep over 10,000 takes 50 ms.
+pub const FREEZE_GRACE: Duration = Duration::from_millis(150);
 /// How long a connection that ends is given to read what it is owed.
 pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// The pause before a send is tried again on a socket that said it had room and had none, as it may

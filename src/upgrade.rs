@@ -83,8 +83,11 @@ fn start(origin: &Origin, channel: &Channel) -> io::Result<Child> {
     let words = origin.arguments.iter().map(|word| OsStr::from_bytes(word));
     command.args(words).current_dir(OsStr::from_bytes(&origin.directory));
     SUPERVISION.iter().for_each(|key| _ = command.env_remove(key));
+    // Nothing else that the other names: it may be somebody's by now.
     for (key, value) in &origin.environment {
-        command.env(key, OsStr::from_bytes(value));
+        if SUPERVISION.contains(&key.as_str()) {
+            command.env(key, OsStr::from_bytes(value));
+        }
     }
     command.env(handover::ENVIRONMENT, "1");
     command.stdin(channel.as_fd().try_clone_to_owned()?).stdout(Stdio::piped()).spawn()

@@ -97,6 +97,11 @@ impl Sources {
         Ok(text)
     }
 
+    /// Connections now.
+    pub(super) fn clients(&self) -> u64 {
+        self.sum(|stats| &stats.connections)
+    }
+
     fn sum(&self, number: Number) -> u64 {
         self.workers.iter().map(|stats| number(stats).read()).sum()
     }

@@ -18,7 +18,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinHandle;
-use tracing::{error, info};
+use tracing::{error, info, warn};
 
 use crate::chat::{self, Action, Event, PeerId, PeerSet};
 use crate::config::{Config, Confinement};
@@ -230,6 +230,8 @@ struct Control {
     motd: Arc<str>,
     confinement: Confinement,
     drain: Duration,
+    /// The signal that came while everything stood still.
+    told_to_stop: Option<u8>,
     /// When it stops waiting for the others; from the moment when it stops.
     deadline: Option<Instant>,
 }
@@ -307,6 +309,7 @@ impl Control {
             motd: Arc::clone(&config.motd),
             confinement: config.confinement,
             drain: config.drain,
+            told_to_stop: None,
             deadline: None,
         })
     }
@@ -412,7 +415,10 @@ impl Control {
         if begun.is_err() {
             self.stop();
         }
-        let mut outcome = begun.and_then(|()| self.start_giver(gate));
+        let mut outcome = begun;
+        if outcome.is_ok() {
+            self.start_giver(gate);
+        }
         while self.running > 0 {
             match self.next().await {
                 Happening::Rung => self.exchange(),
@@ -482,16 +488,17 @@ impl Control {
     }
 
     /// From here on others may take over.
-    fn start_giver(&mut self, gate: Gate) -> Result<(), Failure> {
-        let Some(crew) = &self.crew else { return Ok(()) };
+    fn start_giver(&mut self, gate: Gate) {
+        let Some(crew) = &self.crew else { return };
         let admin = self.admin.as_ref().map(|(addr, listener)| Ok((*addr, listener.try_clone()?)));
         let giver = admin.transpose().and_then(|admin| {
-            let stats = Arc::clone(&self.sources.control);
-            Giver::new(gate, Rc::clone(&crew.posts), admin, stats, self.found.clone())
+            let sources = self.sources.clone();
+            Giver::new(gate, Rc::clone(&crew.posts), admin, sources, self.found.clone())
         });
-        let giver = giver.map_err(|error| system("the socket for upgrades", &error))?;
-        self.giver = giver.map(|giver| tokio_uring::spawn(giver.run()));
-        Ok(())
+        match giver {
+            Ok(giver) => self.giver = giver.map(|giver| tokio_uring::spawn(giver.run())),
+            Err(error) => warn!(%error, "nobody can take over"),
+        }
     }
 
     async fn next(&mut self) -> Happening {

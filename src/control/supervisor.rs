@@ -57,7 +57,8 @@ impl Supervisor {
 
     /// Tells that another process is the server from here on; nothing of this one counts any more.
     pub(super) fn hand_over(&mut self, pid: u32) {
-        self.tell(&format!("MAINPID={pid}"));
+        // The other begins to say that all are alive half a watchdog's time later.
+        self.tell(&format!("MAINPID={pid}\nWATCHDOG=1"));
         self.next_look = None;
     }
 

@@ -351,6 +351,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_written_is_known() {
+        let (mut reader, writer) = io::pipe().expect("a pipe");
+        in_runtime(async move || {
+            let file = fs::File::from(std::os::fd::OwnedFd::from(writer));
+            let transcript = Transcript::new(file, Arc::default());
+            transcript.written().await;
+            // More than the pipe holds.
+            push(&transcript, 100);
+            let early = tokio::time::timeout(Duration::from_millis(1), transcript.written()).await;
+            assert!(early.is_err(), "nobody reads");
+            let reader = thread::spawn(move || reader.read_exact(&mut vec![0; 100 * 1_024]));
+            transcript.written().await;
+            reader.join().expect("it does not panic").expect("all of it");
+        });
+    }
+
+    #[test]
     fn leaving_does_not_wait_for_a_blocked_pipe() {
         let (reader, writer) = io::pipe().expect("a pipe");
         in_runtime(async move || {

@@ -471,7 +471,11 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let RoomFeed { started, target, congested, ref feed, .. } = self.feeds[index as usize];
         if feed.head() > target {
             let due = started + self.config.pace;
-            if due > self.now { self.pace_sweep(index, due) } else { self.start_sweep(index) }
+            if due > self.now && !self.is_freezing() {
+                self.pace_sweep(index, due);
+            } else {
+                self.start_sweep(index);
+            }
         } else if congested {
             // While the authors are held nothing new comes, and a reader whose socket is full would
             // hold them until its bytes are too old: it is a sweep that finds it too far behind.

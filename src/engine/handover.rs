@@ -20,10 +20,12 @@ use serde::{Deserialize, Serialize};
 use super::Worker;
 use super::conn::{Conn, Held, Source, State};
 use super::ignored::Skips;
+use super::output::{RoomFeed, Sweep};
 use super::rate::Rate;
 use super::token::{Key, Token};
 use crate::chat::{CloseReason, ConnId, Event, PeerId};
 use crate::dialect::Decoder;
+use crate::limits::FREEZE_GRACE;
 use crate::time::Clock;
 use crate::uring::Ring;
 
@@ -94,7 +96,13 @@ impl<R: Ring, C: Clock> Worker<R, C> {
     /// Starts to come to rest.
     pub(super) fn freeze(&mut self) {
         self.handover = Handover::Freezing;
+        self.still_due = self.now + FREEZE_GRACE;
         self.stop_accepting();
+        let paced = |(_, feed): &(usize, &RoomFeed)| matches!(feed.sweep, Sweep::Paced(_));
+        let paced: Vec<_> = self.feeds.iter().filter(paced).map(|(index, _)| index).collect();
+        for index in paced {
+            self.start_sweep(u32::try_from(index).expect("bounded by the subscriptions"));
+        }
         for key in self.keys_of(Conn::is_sent_to) {
             self.stop_receiving(key);
             if self.conns[key.slot as usize].polling {
@@ -105,12 +113,16 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// Says that it is still, once nothing is under way. From then on nothing is sent either: a
     /// send that failed would be news for the core.
+    ///
+    /// What can be sent is sent first, for a while: a line of a room stands in memory once, and
+    /// would be handed over once for each reader who has not been sent it.
     pub(super) fn be_still_if_resting(&mut self) {
         let is_resting = |conn: &Conn| {
             let stays = matches!(conn.state, State::Open | State::Draining(_));
             stays && !conn.receiving && !conn.polling
         };
         if self.handover == Handover::Freezing
+            && (!self.has_work() || self.now >= self.still_due)
             && self.resting.len() == self.lanes.len()
             && self.batch.is_empty()
             && self.conns.iter().all(|(_, conn)| is_resting(conn))
@@ -122,6 +134,12 @@ impl<R: Ring, C: Clock> Worker<R, C> {
 
     /// Takes out all connections there are, each with its slot in the ring. After the last turn.
     pub fn carry(&mut self) -> Vec<(u32, Carried)> {
+        // Those for whom there was no memory since cannot go on.
+        for (key, reason) in std::mem::take(&mut self.slow) {
+            if let Some(conn) = self.conn_mut(key).filter(|conn| conn.is_open()) {
+                conn.state = State::Draining(reason);
+            }
+        }
         let keys = self.keys_of(Conn::is_sent_to);
         let carried: Vec<_> = keys.into_iter().map(|key| (key.slot, self.carry_one(key))).collect();
         self.stats.handed_over.add(carried.len() as u64);

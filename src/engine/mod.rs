@@ -174,6 +174,13 @@ fn small_chunks(config: &Config) -> u32 {
     slot_count(config).min(PRIVATE_CHUNKS_MAX) + ROOM_CHUNKS
 }
 
+/// Bytes that the clients of a worker may be owed in all when they are handed over: each has a copy
+/// then of what they shared, and half of the memory for that is enough for all of them.
+#[must_use]
+pub fn unsent_len_max(config: &Config) -> u64 {
+    u64::from(small_chunks(config)) * u64::from(CHUNK_LEN) / 2
+}
+
 /// Runs a worker on this thread until the core says stop and its clients are drained, or until they
 /// are to be handed over: then it returns them.
 ///
@@ -262,6 +269,8 @@ pub struct Worker<R, C> {
     stopping: bool,
     /// Everything is to be handed over: see `handover`.
     handover: Handover,
+    /// By when it stops sending for that.
+    still_due: Time,
     /// Connections that ended since the last exchange.
     leaving: Vec<Key>,
 
@@ -338,6 +347,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
             accept_pause: false,
             stopping: false,
             handover: Handover::default(),
+            still_due: Time::NEVER,
             leaving: Vec::new(),
             arrived: Vec::new(),
             input: Vec::with_capacity(RECV_BUFFER_LEN),

@@ -2,6 +2,7 @@
 
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::time::Instant;
 
 use crate::harness::{PATIENCE, Server, chatd, run};
 
@@ -71,7 +72,7 @@ fn after_an_upgrade_the_new_process_is_the_server() {
         let mut news = [told_but_alive(&manager), told_but_alive(&manager)];
         news.sort_unstable();
         let pid = server.pid().as_raw_pid();
-        assert_eq!(news, [format!("MAINPID={pid}"), "READY=1".to_owned()]);
+        assert_eq!(news, [format!("MAINPID={pid}\nWATCHDOG=1"), "READY=1".to_owned()]);
         pid
     });
     assert_ne!(pids[0], pids[1]);
@@ -82,11 +83,14 @@ fn after_an_upgrade_the_new_process_is_the_server() {
 }
 
 /// What else it is told than that all are alive.
+#[track_caller]
 fn told_but_alive(manager: &UnixDatagram) -> String {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let news = told(manager);
         if news != "WATCHDOG=1" {
             return news;
         }
+        assert!(Instant::now() < deadline, "nothing else is told");
     }
 }

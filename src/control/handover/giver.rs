@@ -5,13 +5,13 @@
 //! follows is done by the control thread, which waits for nothing else then.
 
 use std::env;
+use std::future::ready;
 use std::hash::RandomState;
 use std::io;
 use std::net::{self, SocketAddr};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::process;
-use std::sync::Arc;
 use std::time::Instant;
 
 use nix::unistd::geteuid;
@@ -21,21 +21,22 @@ use tokio::io::Interest;
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::sync::oneshot;
-use tokio::time::{sleep, timeout};
+use tokio::time::{sleep, sleep_until, timeout};
 use tracing::{debug, error, info, warn};
 
-use super::super::metrics::ControlStats;
+use super::super::metrics::Sources;
 use super::super::workers::{self, Ended};
-use super::super::{Control, Phase, Posts, supervisor};
+use super::super::{Control, Phase, Posts, killed, supervisor};
 use super::{Estate, names};
 use crate::chat::{Event, Saved};
-use crate::engine::{Adopted, Carried};
-use crate::failure::Failure;
+use crate::engine::stats::WorkerStats;
+use crate::engine::{self, Adopted, Carried};
+use crate::failure::{Failure, Kind};
 use crate::handover::{self, Answer, Ask, Origin, Sockets};
 use crate::hub::Bells;
 use crate::limits::{
-    ACCEPT_PAUSE, HANDOVER_PREPARE, HANDOVER_READY, HANDOVER_SPARE, HANDOVER_TAKEN,
-    HANDOVER_TRANSCRIPT, STRANGER_PAUSE,
+    ACCEPT_PAUSE, HANDOVER_FREEZE, HANDOVER_PREPARE, HANDOVER_READY, HANDOVER_SPARE,
+    HANDOVER_TAKEN, HANDOVER_TRANSCRIPT, STRANGER_INTERVAL,
 };
 use crate::time::{Clock, Time};
 use crate::uring;
@@ -92,7 +93,7 @@ pub(in crate::control) struct Giver {
     can_take_out: bool,
     posts: Posts,
     admin: Option<(SocketAddr, net::TcpListener)>,
-    stats: Arc<ControlStats>,
+    sources: Sources,
     found: UnboundedSender<Successor>,
 }
 
@@ -114,13 +115,13 @@ impl Giver {
         gate: Gate,
         posts: Posts,
         admin: Option<(SocketAddr, net::TcpListener)>,
-        stats: Arc<ControlStats>,
+        sources: Sources,
         found: UnboundedSender<Successor>,
     ) -> io::Result<Option<Self>> {
         let Gate { socket, origin, uid, can_take_out } = gate;
         let Ok(socket) = socket else { return Ok(None) };
         let socket = UnixListener::from_std(socket.into())?;
-        Ok(Some(Self { socket, origin, uid, can_take_out, posts, admin, stats, found }))
+        Ok(Some(Self { socket, origin, uid, can_take_out, posts, admin, sources, found }))
     }
 
     /// Hears them, until the server stops.
@@ -136,7 +137,7 @@ impl Giver {
             };
             let prepared = timeout(HANDOVER_PREPARE, self.prepare(&connection)).await;
             if let Err(error) = prepared.unwrap_or_else(|_| Err(took_too_long())) {
-                self.stats.upgrades_failed.add(1);
+                self.sources.control.upgrades_failed.add(1);
                 warn!(cause = told(&error), "no upgrade");
                 continue;
             }
@@ -150,6 +151,7 @@ impl Giver {
 
     /// Waits for one who may: the user who started the server, and root.
     async fn accept(&self) -> io::Result<Connection> {
+        let mut told: Option<Instant> = None;
         loop {
             let (socket, _) = self.socket.accept().await?;
             let peer = handover::peer(&socket)?;
@@ -157,10 +159,11 @@ impl Giver {
                 info!(pid = peer.pid, "an upgrade begins");
                 return Ok(Connection(socket));
             }
-            warn!(pid = peer.pid, user = peer.uid, "no upgrade by this user");
-            drop(socket);
             // Whoever goes on asking does not fill the log.
-            sleep(STRANGER_PAUSE).await;
+            if told.is_none_or(|told| told.elapsed() >= STRANGER_INTERVAL) {
+                told = Some(Instant::now());
+                warn!(pid = peer.pid, user = peer.uid, "no upgrade by this user");
+            }
         }
     }
 
@@ -190,7 +193,7 @@ impl Giver {
     async fn give_sockets(&self, connection: &Connection) -> io::Result<()> {
         let (stdin, stdout, stderr) = (io::stdin(), io::stdout(), io::stderr());
         let mut descriptors = vec![stdin.as_fd(), stdout.as_fd(), stderr.as_fd()];
-        let mut sockets = Sockets::default();
+        let mut sockets = Sockets { clients: self.sources.clients(), ..Sockets::default() };
         if let Some((addr, listener)) = &self.admin {
             sockets.admin = Some(addr.to_string());
             descriptors.push(listener.as_fd());
@@ -280,8 +283,10 @@ impl Control {
             connection.refuse(reason).await;
             return Ok(false);
         }
+        // While everybody is served still.
+        handover::make_room(&connection.0, self.sources.clients());
         let frozen = self.peer.clock.now();
-        let given = self.freeze().await;
+        let given = self.freeze().await?;
         let saved = self.peer.hub.save();
         let stall = |control: &Self| (control.peer.clock.now() - frozen).as_millis();
         match self.give(connection, frozen, &given, &saved).await {
@@ -299,6 +304,10 @@ impl Control {
                 self.go_on(given, saved)?;
                 let cause = told(&error);
                 warn!(cause, stall_ms = stall(self), "upgrade failed, going on");
+                if let Some(signal) = self.told_to_stop.take() {
+                    info!(signal, "stopping");
+                    self.stop();
+                }
                 Ok(false)
             }
         }
@@ -308,19 +317,31 @@ impl Control {
         if self.phase.get() != Phase::Serving {
             return Err("it is stopping".into());
         }
-        let clients: u64 = self.sources.workers.iter().map(|stats| stats.connections.read()).sum();
-        let free = self.descriptors.saturating_sub(HANDOVER_SPARE);
+        let clients = self.sources.clients();
+        let Some(crew) = &self.crew else { return Err("it is stopping".into()) };
+        // Each worker has its ring, its bell, and its listeners twice.
+        let listeners = crew.posts.first().map_or(0, Vec::len);
+        let own = crew.posts.len() * (2 + 2 * listeners);
+        let free = self.descriptors.saturating_sub(HANDOVER_SPARE + own as u64);
         if clients > free {
             return Err(format!(
                 "{clients} clients need as many open files, and the limit of {} leaves {free}",
                 self.descriptors
             ));
         }
+        let len_max = engine::unsent_len_max(&crew.config);
+        let behind_len_max = 2 * crew.config.bounds.behind_len;
+        let unsent_len = |stats: &WorkerStats| {
+            stats.blocked.read() * stats.feed_bytes.read().min(behind_len_max)
+        };
+        if self.sources.workers.iter().any(|stats| unsent_len(stats) > len_max) {
+            return Err("too many clients do not read just now: try again later".into());
+        }
         Ok(())
     }
 
     /// Brings everything to rest, and takes the clients from the workers, which end.
-    async fn freeze(&mut self) -> Vec<Vec<Adopted>> {
+    async fn freeze(&mut self) -> Result<Vec<Vec<Adopted>>, Failure> {
         self.phase.set(Phase::HandingOver);
         // Who asks from here on waits in the backlog, for whoever serves then.
         if let Some(admin) = self.admin_task.take() {
@@ -329,8 +350,19 @@ impl Control {
         let mut given: Vec<Vec<Adopted>> = self.sources.workers.iter().map(|_| vec![]).collect();
         self.peer.batch.push(Event::Freeze);
         self.exchange();
+        let deadline = tokio::time::Instant::now() + HANDOVER_FREEZE;
         while self.running > 0 {
             tokio::select! {
+                signal = self.signals.next() => {
+                    if self.told_to_stop.replace(signal).is_some() {
+                        return Err(killed(signal));
+                    }
+                }
+                () = sleep_until(deadline) => {
+                    let running = self.running;
+                    let message = format_args!("{running} workers do not come to rest");
+                    return Err(Failure::new(Kind::Broken, message));
+                }
                 () = self.peer.bells.heard() => self.exchange(),
                 Some(Ended { peer, result }) = self.ended.recv() => {
                     self.running -= 1;
@@ -347,7 +379,7 @@ impl Control {
             }
         }
         self.exchange();
-        given
+        Ok(given)
     }
 
     /// Gives everything away. On success it is the other's; on failure the other has touched
@@ -382,6 +414,14 @@ impl Control {
             // What it does not write now comes a little later.
             let _ = timeout(HANDOVER_TRANSCRIPT, transcript.written()).await;
         }
+        tokio::select! {
+            biased;
+            signal = self.signals.next() => self.told_to_stop = Some(signal),
+            () = ready(()) => {}
+        }
+        if self.told_to_stop.is_some() {
+            return Err(connection.refuse("it was told to stop".into()).await);
+        }
         connection.answer(&Answer::Given(()), &[]).await?;
         let taken = timeout(HANDOVER_TAKEN, connection.heard()).await;
         let error = match taken {
@@ -405,5 +445,38 @@ impl Control {
         self.peer.bells.ring_all(wake);
         self.phase.set(Phase::Serving);
         self.start_admin()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
+
+    use super::*;
+    use crate::handover::Channel;
+
+    /// However late it comes: either both know that the clients were taken over, or neither.
+    #[test]
+    fn the_last_word_is_heard_or_cannot_be_said() {
+        let test = || {
+            tokio_uring::start(async {
+                for in_time in [true, false] {
+                    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+                    let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+                    let (own, other) = pair.expect("two descriptors");
+                    let own = UnixStream::from_std(own.into()).expect("a runtime");
+                    let (connection, channel) = (Connection(own), Channel::from(other));
+                    if in_time {
+                        channel.say(Ask::Ready { pid: 1 }).expect("it is heard");
+                        channel.say(Ask::Taken).expect("it is heard");
+                    }
+                    assert_eq!(connection.was_taken(), in_time);
+                    assert!(channel.say(Ask::Taken).is_err(), "nobody hears it any more");
+                }
+            });
+        };
+        thread::spawn(test).join().expect("the test passes");
     }
 }

@@ -35,11 +35,13 @@ struct Estate<S = Saved, C = Carried> {
     clients: Vec<C>,
 }
 
-/// What each client is called on the workers that adopt them, by what it was called.
+/// What each client that the core knows is called on the workers that adopt them, by what it was
+/// called.
 fn names(by_worker: &[Vec<Adopted>]) -> HashMap<ConnId, ConnId> {
     let mut names = HashMap::new();
     for (worker, adopted) in by_worker.iter().enumerate() {
-        for (place, client) in (0..).zip(adopted) {
+        let places = (0..).zip(adopted);
+        for (place, client) in places.filter(|(_, client)| client.carried.is_in()) {
             names.insert(client.carried.conn, adopted_id(peer_id(worker), place));
         }
     }

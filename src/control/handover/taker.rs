@@ -82,7 +82,8 @@ impl Taker {
         dup2_stdin(next()?).map_err(failure)?;
         dup2_stdout(next()?).map_err(failure)?;
         dup2_stderr(next()?).map_err(failure)?;
-        let Sockets { admin, places } = sockets;
+        let Sockets { admin, places, clients } = sockets;
+        handover::make_room(&channel, clients);
         let mut inherited = Inherited::default();
         if let Some(addr) = admin {
             let listener = TcpListener::from(next()?);
@@ -167,7 +168,6 @@ impl Control {
         // Who does not run yet hears it later.
         self.peer.bells.ring_all(wake);
         self.taken = Some(Taken { taker, clients: count, frozen });
-        debug_assert!(self.peer.clock.now() >= frozen);
         Ok(by_worker)
     }
 }
