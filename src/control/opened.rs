@@ -3,6 +3,7 @@
 
 use std::net;
 
+use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
 use super::confine::Confined;
@@ -46,6 +47,7 @@ impl Opened {
         let inherited = taker.map_or(&mut nothing, Taker::inherited);
         let descriptors = uring::raise_descriptor_limit()
             .map_err(|error| system("the limit of open files", &error))?;
+        raise_memory_limit();
         let (worker_clients, clients) =
             client_bounds(descriptors, config.listen.len(), config.workers, config.clients_max);
         if worker_clients == 0 {
@@ -97,6 +99,18 @@ impl Opened {
         let workers = self.by_worker.len();
         let bytes = bytes_all * workers as u64;
         info!(workers, bytes, clients = self.clients, "memory of all workers");
+    }
+}
+
+/// The queues of rings count as locked memory (Linux 6.14), and those of a process before this one,
+/// or of one that takes over, count too. Root may have more than the usual 8 MiB, which is what 20
+/// workers take; others are told when it is not enough.
+fn raise_memory_limit() {
+    let resource = Resource::RLIMIT_MEMLOCK;
+    if setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY).is_err()
+        && let Ok((_, most)) = getrlimit(resource)
+    {
+        let _ = setrlimit(resource, most, most);
     }
 }
 

@@ -41,7 +41,8 @@ fn what_a_worker_dies_of_chooses_the_exit_code() {
                 Ok(Vec::new())
             },
             Kind::System,
-            "worker 0 cannot start: Cannot allocate memory (os error 12)",
+            "worker 0 cannot start: Cannot allocate memory (os error 12); is the limit of locked \
+             memory too low (ulimit -l)?",
         ),
         (
             |setup| {

@@ -86,7 +86,14 @@ pub(super) fn wait_ready(peer: PeerId, ready: &Receiver<io::Result<()>>) -> Resu
     match ready.recv() {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => {
-            Err(Failure::new(kind(&error), format_args!("worker {worker} cannot start: {error}")))
+            let hint = match error.kind() {
+                io::ErrorKind::OutOfMemory => {
+                    "; is the limit of locked memory too low (ulimit -l)?"
+                }
+                _ => "",
+            };
+            let message = format_args!("worker {worker} cannot start: {error}{hint}");
+            Err(Failure::new(kind(&error), message))
         }
         Err(_) => {
             Err(Failure::new(Kind::Broken, format_args!("worker {worker} ended while it started")))

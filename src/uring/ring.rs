@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use io_uring::types::{CancelBuilder, DestinationSlot, Fd, Fixed, SubmitArgs, Timespec};
 use io_uring::{EnterFlags, IoUring, Submitter, cqueue, opcode, squeue};
@@ -30,6 +30,12 @@ const SEND_FLAGS: i32 = libc::MSG_DONTWAIT | libc::MSG_WAITALL | libc::MSG_NOSIG
 
 /// The token of `take_out`; no caller's operation is under way then.
 const TAKEN_OUT: u64 = 0;
+
+/// How long memory for a ring is waited for. On it the clients depend that a worker is to adopt:
+/// they stand still meanwhile, and would be lost without it.
+const MEMORY_PATIENCE: Duration = Duration::from_secs(3);
+/// The pause before it is asked for again.
+const MEMORY_RETRY: Duration = Duration::from_millis(5);
 
 /// `enter` gives up after so many refusals in a row. Each makes room in the queues, so that two in
 /// a row are already rare; this only keeps a broken kernel from hanging the worker.
@@ -97,10 +103,9 @@ impl Uring {
     /// As io_uring_setup(2) and io_uring_register(2); see `probe` for what they mean to an
     /// operator.
     pub fn new(options: Options) -> io::Result<Self> {
-        let mut ring = build(options.submissions, options.completions, options.restricted)?;
+        let (mut ring, buffers) = patiently(|| with_buffers(&options))?;
         ring.submitter().register_files_sparse(options.slots)?;
         adopt(&ring, &options.adopted)?;
-        let buffers = BufRing::register(&ring, options.recv_buffers, options.recv_buffer_len)?;
         if options.restricted {
             restriction::restrict(&ring)?;
             ring.submitter().register_enable_rings()?;
@@ -421,6 +426,27 @@ pub(super) fn build(submissions: u32, completions: u32, disabled: bool) -> io::R
     }
 }
 
+/// A ring, and the buffers that it receives into: what counts as locked memory.
+fn with_buffers(options: &Options) -> io::Result<(IoUring, BufRing)> {
+    let ring = build(options.submissions, options.completions, options.restricted)?;
+    let buffers = BufRing::register(&ring, options.recv_buffers, options.recv_buffer_len)?;
+    Ok((ring, buffers))
+}
+
+/// Makes it as soon as there is memory. That of a ring which was closed counts towards the limit of
+/// its user a little longer: the kernel takes it apart later (io_ring_exit_work, Linux 6.x).
+fn patiently<T>(make: impl Fn() -> io::Result<T>) -> io::Result<T> {
+    let deadline = Instant::now() + MEMORY_PATIENCE;
+    loop {
+        match make() {
+            Err(error) if is(&error, &[libc::ENOMEM]) && Instant::now() < deadline => {
+                thread::sleep(MEMORY_RETRY);
+            }
+            made => return made,
+        }
+    }
+}
+
 /// Puts descriptors into the first slots. The ring has its own hold of them afterwards
 /// (io_uring_register(2), IORING_REGISTER_FILES_UPDATE).
 fn adopt(ring: &IoUring, sockets: &[OwnedFd]) -> io::Result<()> {
@@ -438,7 +464,6 @@ mod tests {
     use std::net::{TcpListener, TcpStream};
     use std::os::unix::thread::JoinHandleExt;
     use std::sync::mpsc::channel;
-    use std::time::Instant;
 
     use super::*;
 
@@ -596,6 +621,20 @@ mod tests {
         assert_eq!((closed.token, closed.result), (3, 0));
         let reset = peer.read(&mut [0]).expect_err("reset, not closed");
         assert_eq!(reset.raw_os_error(), Some(libc::ECONNRESET));
+    }
+
+    #[test]
+    fn memory_is_waited_for_and_nothing_else() {
+        let failures = std::cell::Cell::new(0);
+        let fail = |errno, times| {
+            failures.set(failures.get() + 1);
+            let error = io::Error::from_raw_os_error(errno);
+            if failures.get() > times { Ok(()) } else { Err(error) }
+        };
+        patiently(|| fail(libc::ENOMEM, 2)).expect("there is memory in the end");
+        assert_eq!(failures.replace(0), 3);
+        patiently(|| fail(libc::EPERM, 2)).expect_err("it will never be permitted");
+        assert_eq!(failures.get(), 1);
     }
 
     /// From ring to ring, the way connections are handed over.
