@@ -1,16 +1,20 @@
 //! A new process takes the place of the one that serves, with many there: each keeps the
 //! connection, the name, the room, the half of a line, and what was not read.
 
+use std::os::unix::process::CommandExt;
 use std::path::Path;
+use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::Instant;
 
 use rustix::fs::{CWD, FileType, Mode, OFlags, mknodat};
-use rustix::net::SocketAddrUnix;
-use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, connect, recv, send, socket};
+use rustix::net::{RecvFlags, SendFlags, SocketAddrUnix, connect, recv, send};
+use rustix::process::geteuid;
 
-use crate::harness::{Client, PATIENCE, Server, WELCOME, chatd, raise_descriptor_limit};
+use crate::harness::{
+    Client, PATIENCE, Server, WELCOME, chatd, raise_descriptor_limit, run, seqpacket,
+};
 use crate::rest::serving;
 use crate::scaled;
 use crate::witnesses::Witnesses;
@@ -131,7 +135,7 @@ fn a_flood_goes_on_over_upgrades() {
         for (client, read) in readers.iter_mut().zip(others) {
             scope.spawn(|| reads(client, "[author] ", "\r\n", read));
         }
-        scope.spawn(|| {
+        let flood = scope.spawn(|| {
             for first in (0..count).step_by(20) {
                 let mut reached = (slowest(), Instant::now());
                 while slowest() + AHEAD < first {
@@ -145,7 +149,7 @@ fn a_flood_goes_on_over_upgrades() {
                     .send((first..first + 20).map(|n| format!("{n:0>100}\n")).collect::<String>());
             }
         });
-        while slowest() < count {
+        while !flood.is_finished() {
             server.upgrade();
             upgrades += 1;
         }
@@ -153,6 +157,19 @@ fn a_flood_goes_on_over_upgrades() {
     eprintln!("{count} lines to {} readers each, over {upgrades} upgrades", READERS + 1);
     drop((author, readers, program));
     rest.returns(&server);
+}
+
+/// Has everything given to one who goes at once.
+fn give_all_to_nobody(server: &Server) {
+    let socket = seqpacket();
+    let name = format!("chatd-{}", server.pid().as_raw_pid());
+    let name = SocketAddrUnix::new_abstract_name(name.as_bytes()).expect("a short name");
+    connect(&socket, &name).expect("it listens");
+    send(&socket, b"\0\xa8HandOver", SendFlags::NOSIGNAL).expect("it hears");
+    let mut packet = vec![1; 1 << 17];
+    while packet[0] == 1 {
+        recv(&socket, &mut packet[..], RecvFlags::empty()).expect("it gives them");
+    }
 }
 
 /// Everything is given to one that goes, again and again, while others talk.
@@ -165,17 +182,7 @@ fn everybody_stays_when_the_new_process_fails() {
     let mut crowd = crowd(&server, count);
     for failed in 1..=3 {
         witnesses.meanwhile(|| {
-            let socket =
-                socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
-            let name = format!("chatd-{}", server.pid().as_raw_pid());
-            let name = SocketAddrUnix::new_abstract_name(name.as_bytes()).expect("a short name");
-            connect(&socket, &name).expect("it listens");
-            send(&socket, b"\0\xa8HandOver", SendFlags::NOSIGNAL).expect("it hears");
-            let mut packet = vec![1; 1 << 17];
-            while packet[0] == 1 {
-                recv(&socket, &mut packet[..], RecvFlags::empty()).expect("it gives them");
-            }
-            drop(socket);
+            give_all_to_nobody(&server);
             server.wait_for_metric("chatd_upgrades_failed_total", |count| count == failed);
         });
         eprintln!("{count} stayed, a line waited for {} ms", witnesses.longest().as_millis());
@@ -212,4 +219,39 @@ fn a_new_process_that_hangs_is_killed() {
     witnesses.talk();
     drop(reader);
     std::fs::remove_file(&path).expect("it is ours");
+}
+
+/// The queues of a process that is gone count for a while: the next waits for their memory, and so
+/// does the one that goes on.
+#[test]
+fn memory_for_one_server_is_enough() {
+    /// KiB: what two workers take, and no third.
+    const LOCKED: u32 = 1_000;
+    const USER: u32 = 54_321;
+    if !geteuid().is_root() {
+        return eprintln!("SKIPPED: only root can become somebody else; run the tests as root");
+    }
+    let limited = || {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -l {LOCKED}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_chatd")]).uid(USER).gid(USER);
+        command
+    };
+    let mut command = limited();
+    command.args(["--workers", "2", "--admin", "127.0.0.1:0"]);
+    let mut server = Server::spawn(&mut command);
+    let _: String = server.logged("INFO serving");
+    let mut witnesses = Witnesses::of(&server);
+    for failed in 1..=5 {
+        let told = witnesses.meanwhile(|| {
+            give_all_to_nobody(&server);
+            server.wait_for_metric("chatd_upgrades_failed_total", |count| count == 1);
+            server.upgrade_by(&mut limited())
+        });
+        assert!(told.status.success(), "{failed}: {told:?}");
+    }
+    eprintln!("a line waited for {} ms at most", witnesses.longest().as_millis());
+    let third = run(limited().args(["--listen", "127.0.0.1:0", "--workers", "1"]));
+    let stderr = String::from_utf8_lossy(&third.stderr);
+    assert!(stderr.contains("is the limit of locked memory too low"), "{stderr}");
 }

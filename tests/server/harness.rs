@@ -6,6 +6,7 @@
 use std::fmt::Display;
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::process::{Child, ChildStderr, ChildStdout, Command, Output, Stdio};
 use std::str::FromStr;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, mpsc};
@@ -595,6 +596,13 @@ pub(crate) fn wait_for(process: Pid, patience: Duration) -> Option<i32> {
             panic!("the process did not end within {patience:?}");
         }
     }
+}
+
+/// A socket for words to the server about upgrades. No program that is started meanwhile has it.
+pub(crate) fn seqpacket() -> OwnedFd {
+    use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+    socket_with(AddressFamily::UNIX, SocketType::SEQPACKET, SocketFlags::CLOEXEC, None)
+        .expect("a socket")
 }
 
 /// Lets this process open as many sockets as it may.

@@ -16,13 +16,13 @@ use rustix::cmsg_space;
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
     SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv,
-    recvmsg, send, sendmsg, socket, socketpair,
+    recvmsg, send, sendmsg, socketpair,
 };
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use rustix::thread::set_thread_res_uid;
 use serde_json::{Value, json};
 
-use crate::harness::{Client, PATIENCE, Server, chatd, run, wait};
+use crate::harness::{Client, PATIENCE, Server, chatd, run, seqpacket, wait};
 use crate::upgrade::{Place, assert_balanced};
 
 /// The half of a new process.
@@ -30,7 +30,7 @@ struct Fake(OwnedFd);
 
 impl Fake {
     fn of(pid: Pid) -> Self {
-        let socket = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+        let socket = seqpacket();
         let name =
             SocketAddrUnix::new_abstract_name(format!("chatd-{}", pid.as_raw_pid()).as_bytes());
         connect(&socket, &name.expect("a short name")).expect("it listens");
@@ -458,7 +458,7 @@ fn without_its_name_a_server_serves_all_the_same() {
     shell.stdin(Stdio::piped()).stderr(Stdio::piped());
     let mut child = shell.spawn().expect("a shell");
     let name = SocketAddrUnix::new_abstract_name(format!("chatd-{}", child.id()).as_bytes());
-    let taken = socket(AddressFamily::UNIX, SocketType::SEQPACKET, None).expect("a socket");
+    let taken = seqpacket();
     bind(&taken, &name.expect("a short name")).expect("nobody has it");
     child.stdin.take().expect("it is piped").write_all(b"go\n").expect("it reads");
     let log = BufReader::new(child.stderr.take().expect("it is piped"));
