@@ -230,6 +230,7 @@ fn suspended_and_resumed_it_has_its_line_and_the_keys() {
     terminal.enter(&format!("{chat} 127.0.0.1 {port}"));
     terminal.wait_for_line("You're connected");
     let mut zeno = Peer::connect(port, "zeno");
+    terminal.wait_for("the name", |lines| lines.iter().any(|l| l.ends_with(" is now zeno")));
     terminal.type_text("half");
     terminal.wait_for_end(&["> half"]);
     terminal.press(&["C-z"]);
