@@ -102,9 +102,9 @@ impl Opened {
     }
 }
 
-/// The queues of rings count as locked memory (Linux 6.14), and those of a process before this one,
-/// or of one that takes over, count too. Root may have more than the usual 8 MiB, which is what 20
-/// workers take; others are told when it is not enough.
+/// The queues of rings count as locked memory of their user (Linux 6.18 does it), those of a
+/// process before this one, and of one that takes over, too. Root may have more than the usual
+/// 8 MiB, which 20 workers take; others are told when it is not enough.
 fn raise_memory_limit() {
     let resource = Resource::RLIMIT_MEMLOCK;
     if setrlimit(resource, RLIM_INFINITY, RLIM_INFINITY).is_err()

@@ -32,8 +32,9 @@ fn crowd(server: &Server, count: usize) -> Vec<Client> {
         client.expect_to(format!(" r{}", number / ROOM_LEN));
         client.line();
     }
-    for room in crowd.chunks_mut(ROOM_LEN) {
-        room[0].catch_up_from_anything();
+    for (index, room) in crowd.chunks_mut(ROOM_LEN).enumerate() {
+        let last = index * ROOM_LEN + room.len() - 1;
+        room[0].expect_to(format!("Client joined c{last}\r\n"));
         room[0].send("unread\n");
         room[0].catch_up();
         room.iter_mut().for_each(|client| client.send("half "));
@@ -62,14 +63,6 @@ fn finish(crowd: &mut [Client]) {
         for client in &mut room[1..] {
             client.expect_line(format!("[c{first}] half "));
         }
-    }
-}
-
-impl Client {
-    /// Waits until the server has dealt with all it was sent, whatever came meanwhile.
-    fn catch_up_from_anything(&mut self) {
-        self.send("/who -\n");
-        self.expect_to("There is no room -\r\n");
     }
 }
 
