@@ -248,6 +248,12 @@ impl Feed {
         self.line_begin(self.line_index(cursor) + 1) - cursor
     }
 
+    /// Lines it can keep without allocating.
+    #[must_use]
+    pub fn line_capacity(&self) -> usize {
+        self.lines.capacity()
+    }
+
     /// When the line at `cursor` came; `None` at the head.
     #[must_use]
     pub fn came_at(&self, cursor: u64) -> Option<Time> {

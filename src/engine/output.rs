@@ -7,7 +7,7 @@ use super::stamp::{Rendering, stamp};
 use super::token::Key;
 use super::{Timer, Worker};
 use crate::chat::{CloseReason, Event, Message, RoomId};
-use crate::limits::{CHUNK_LEN, PRIVATE_LEN_MAX, SPARE_FEEDS};
+use crate::limits::{CHUNK_LEN, PRIVATE_LEN_MAX, SPARE_FEED_LINES, SPARE_FEEDS};
 use crate::time::{Clock, Time};
 use crate::uring::Ring;
 
@@ -203,7 +203,12 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         }
         let Private { mut feed, .. } = self.privates.remove(index as usize);
         feed.release(feed.head(), &mut self.pool);
-        if self.spare_feeds.len() < SPARE_FEEDS {
+        self.keep_spare(feed);
+    }
+
+    /// Keeps an empty feed for use again, unless it once held so much that its tables are large.
+    fn keep_spare(&mut self, feed: Feed) {
+        if self.spare_feeds.len() < SPARE_FEEDS && feed.line_capacity() <= SPARE_FEED_LINES {
             self.spare_feeds.push(feed);
         }
     }
@@ -375,9 +380,7 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         let room_feed = &self.feeds[index as usize];
         if matches!(room_feed.sweep, Sweep::Idle | Sweep::Paced(_)) {
             let RoomFeed { feed, .. } = self.feeds.remove(index as usize);
-            if self.spare_feeds.len() < SPARE_FEEDS {
-                self.spare_feeds.push(feed);
-            }
+            self.keep_spare(feed);
         }
     }
 
