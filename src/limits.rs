@@ -328,8 +328,8 @@ pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
 pub const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// See `RETRY_PAUSE`.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Lines that the table of a feed kept for use again has room for: more than replies come to. That of
-/// a busy room has room for thousands, and would stay as large for the next who needs four.
+/// Lines that the table of a feed kept for use again has room for: more than replies come to. That
+/// of a busy room has room for thousands, and would stay as large for the next who needs four.
 pub const SPARE_FEED_LINES: usize = 64;
 /// Feeds of replies kept for use again, so that a reply allocates nothing.
 pub const SPARE_FEEDS: usize = 1_024;
