@@ -433,6 +433,7 @@ impl Control {
                 Happening::Successor(successor) => match self.hand_over(successor).await {
                     Ok(true) => return Ok(()),
                     Ok(false) => {}
+                    Err(failure @ Failure { kind: Kind::Killed(_), .. }) => return Err(failure),
                     Err(failure) => {
                         error!("{failure}");
                         outcome = outcome.and(Err(failure));
