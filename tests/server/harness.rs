@@ -136,7 +136,6 @@ impl Server {
     }
 
     /// How often the log says that, so far.
-    #[allow(dead_code, reason = "for tests/faults")]
     pub(crate) fn log_count(&self, words: &str) -> usize {
         self.log.lines.lock().expect("no writer panics").0.matches(words).count()
     }
@@ -259,17 +258,23 @@ impl Server {
     /// Has the command do that, which may fail, and returns what it told.
     #[track_caller]
     pub(crate) fn upgrade_by(&mut self, command: &mut Command) -> Output {
-        let before = self.pid();
+        let before = self.pid().as_raw_pid();
         // The new process comes to be our child when the one that starts it has ended.
         set_child_subreaper(Some(getpid())).expect("Linux 3.4");
-        let told = run(command.arg("upgrade").arg(before.as_raw_pid().to_string()));
+        let told = run(command.arg("upgrade").arg(before.to_string()));
         let text = String::from_utf8_lossy(&told.stdout);
         if let Some((pid, _)) = text.strip_prefix("process ").and_then(|rest| rest.split_once(' '))
         {
-            self.process = pid.parse().ok().and_then(Pid::from_raw);
-            assert_eq!(wait_for(before, PATIENCE), Some(0), "the old one ends by itself");
+            self.is_succeeded_by(pid.parse().ok().and_then(Pid::from_raw).expect("a process"));
         }
         told
+    }
+
+    /// A child of ours has taken its place.
+    #[track_caller]
+    pub(crate) fn is_succeeded_by(&mut self, process: Pid) {
+        let before = self.process.replace(process).expect("it was not waited for");
+        assert_eq!(wait_for(before, PATIENCE), Some(0), "the old one ends by itself");
     }
 
     /// Waits for the end of the process, which has to come in time.

@@ -43,3 +43,5 @@ mod transcript;
 mod upgrade;
 /// New processes that fail, in every way.
 mod upgrade_failures;
+/// Servers that are not to be upgraded just now, and who may not do it.
+mod upgrade_refusals;

@@ -1,8 +1,13 @@
 //! What a service manager is told, through a socket that the tests listen on.
 
+use std::collections::BTreeMap;
+use std::fs;
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
+use std::process::Command;
 use std::time::Instant;
+
+use rustix::process::Pid;
 
 use crate::harness::{PATIENCE, Server, chatd, run};
 
@@ -80,6 +85,43 @@ fn after_an_upgrade_the_new_process_is_the_server() {
     while told(&manager) != "WATCHDOG=1" {}
     assert_eq!(server.stop().code, Some(0));
     assert_eq!(told_but_alive(&manager), "STOPPING=1");
+}
+
+/// What the old process was told counts, not what the one was told who upgrades it: that process may
+/// have a service manager of its own.
+#[test]
+fn a_new_process_has_the_service_manager_of_the_old_one() {
+    let (_manager, name) = manager();
+    let all = format!("export NOTIFY_SOCKET='{name}' WATCHDOG_USEC=60000000");
+    for (script, expected) in [
+        ("unset NOTIFY_SOCKET WATCHDOG_USEC".to_owned(), [None, None]),
+        (all.clone(), [Some(&*name), Some("60000000")]),
+        (format!("{all} WATCHDOG_PID=$$"), [Some(&*name), Some("60000000")]),
+        (format!("{all} WATCHDOG_PID=1"), [Some(&*name), None]),
+    ] {
+        let mut command = Command::new("sh");
+        let script = format!("{script}; exec \"$0\" \"$@\"");
+        command.args(["-c", &script, env!("CARGO_BIN_EXE_chatd")]);
+        command.env_remove("WATCHDOG_PID").env("OLD", "1");
+        let mut server = Server::spawn(&mut command);
+        let mut upgrade = chatd();
+        upgrade.env("NOTIFY_SOCKET", "/nowhere").env("WATCHDOG_USEC", "1").env("NEW", "1");
+        upgrade.env("WATCHDOG_PID", server.pid().to_string());
+        let output = server.upgrade_by(&mut upgrade);
+        assert!(output.status.success(), "{script}: {output:?}");
+        let environment = environment_of(server.pid());
+        let value = |key| environment.get(key).map(String::as_str);
+        let supervision = ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"].map(value);
+        assert_eq!(supervision, [expected[0], expected[1], None], "{script}");
+        assert_eq!([value("OLD"), value("NEW")], [None, Some("1")], "{script}");
+    }
+}
+
+/// What a process was started with.
+pub(crate) fn environment_of(pid: Pid) -> BTreeMap<String, String> {
+    let text = fs::read_to_string(format!("/proc/{pid}/environ")).expect("it runs");
+    let entries = text.split_terminator('\0').filter_map(|entry| entry.split_once('='));
+    entries.map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
 /// What else it is told than that all are alive.

@@ -3,58 +3,63 @@
 //!
 //! Most of them are played by the test, which speaks their half of the conversation.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use rustix::cmsg_space;
+use rustix::net::sockopt::{Timeout, set_socket_timeout};
 use rustix::net::{
     AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer,
-    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, bind, connect, recv,
-    recvmsg, send, sendmsg, socketpair,
+    SendAncillaryMessage, SendFlags, SocketAddrUnix, SocketFlags, SocketType, accept, bind,
+    connect, listen, recv, recvmsg, send, sendmsg, socketpair,
 };
 use rustix::process::{Pid, Signal, geteuid, kill_process};
 use rustix::thread::set_thread_res_uid;
 use serde_json::{Value, json};
 
 use crate::harness::{Client, PATIENCE, Server, chatd, run, seqpacket, wait};
+use crate::supervisor::environment_of;
 use crate::upgrade::{Place, assert_balanced};
 
 /// The half of a new process.
-struct Fake(OwnedFd);
+pub(crate) struct Fake(OwnedFd);
 
 impl Fake {
-    fn of(pid: Pid) -> Self {
-        let socket = seqpacket();
-        let name =
-            SocketAddrUnix::new_abstract_name(format!("chatd-{}", pid.as_raw_pid()).as_bytes());
-        connect(&socket, &name.expect("a short name")).expect("it listens");
-        rustix::net::sockopt::set_socket_timeout(
-            &socket,
-            rustix::net::sockopt::Timeout::Recv,
-            Some(PATIENCE),
-        )
-        .expect("an option");
-        Self(socket)
+    pub(crate) fn of(pid: Pid) -> Self {
+        Self::try_of(pid).expect("it listens")
     }
 
-    fn try_say(&self, word: &Value) -> rustix::io::Result<usize> {
+    pub(crate) fn try_of(pid: Pid) -> rustix::io::Result<Self> {
+        let socket = seqpacket();
+        // For a place in the queue, too.
+        for direction in [Timeout::Recv, Timeout::Send] {
+            set_socket_timeout(&socket, direction, Some(PATIENCE)).expect("an option");
+        }
+        let name =
+            SocketAddrUnix::new_abstract_name(format!("chatd-{}", pid.as_raw_pid()).as_bytes());
+        connect(&socket, &name.expect("a short name"))?;
+        Ok(Self(socket))
+    }
+
+    pub(crate) fn try_say(&self, word: &Value) -> rustix::io::Result<usize> {
         let mut packet = vec![0];
         packet.extend(rmp_serde::to_vec(word).expect("it can be written"));
         send(&self.0, &packet, SendFlags::NOSIGNAL)
     }
 
-    fn say(&self, word: Value) {
+    pub(crate) fn say(&self, word: Value) {
         self.try_say(&word).expect("it is heard");
     }
 
     /// An answer, or nothing at the end. Descriptors that come with it are let go of.
-    fn hear(&self) -> Vec<u8> {
+    pub(crate) fn hear(&self) -> Vec<u8> {
         let mut answer = Vec::new();
         let mut packet = vec![0; 1 << 17];
         loop {
@@ -73,7 +78,7 @@ impl Fake {
     }
 
     #[track_caller]
-    fn ask(&self, word: Value) {
+    pub(crate) fn ask(&self, word: Value) {
         let asked = word.to_string();
         self.say(word);
         let answer = self.hear();
@@ -81,12 +86,12 @@ impl Fake {
     }
 }
 
-fn hello() -> Value {
+pub(crate) fn hello() -> Value {
     json!({ "Hello": { "version": 1 } })
 }
 
 /// Two who talk, one of them in the middle of a line, and one who reads nothing.
-struct Witnesses {
+pub(crate) struct Witnesses {
     plato: Client,
     zeno: Client,
     late: Client,
@@ -94,7 +99,7 @@ struct Witnesses {
 }
 
 impl Witnesses {
-    fn of(server: &Server) -> Self {
+    pub(crate) fn of(server: &Server) -> Self {
         let [mut plato, mut zeno] = server.lobby(["plato", "zeno"]);
         let late = server.connect_holding(16 << 10);
         for client in [&mut plato, &mut zeno] {
@@ -109,14 +114,14 @@ impl Witnesses {
     }
 
     #[track_caller]
-    fn talk(&mut self) {
+    pub(crate) fn talk(&mut self) {
         self.plato.say(&format!("{:0>150}", self.said), &mut [&mut self.zeno]);
         self.said += 1;
     }
 
     /// The rest of everything.
     #[track_caller]
-    fn finish(mut self) {
+    pub(crate) fn finish(mut self) {
         self.talk();
         self.zeno.send(" a line\n");
         self.plato.expect_line("[zeno] half a line");
@@ -128,7 +133,7 @@ impl Witnesses {
     }
 }
 
-const FAILED: &str = "chatd_upgrades_failed_total";
+pub(crate) const FAILED: &str = "chatd_upgrades_failed_total";
 
 #[test]
 fn one_that_goes_at_any_point_is_not_missed() {
@@ -188,12 +193,9 @@ fn one_that_hangs_is_given_up() {
     witnesses.finish();
 }
 
-/// The real one, with somebody in between who does not pass on the word to go.
-#[test]
-fn one_that_is_not_let_go_has_touched_nothing() {
-    let options = ["--workers", "2", "--admin", "127.0.0.1:0"];
-    let mut server = Server::spawn(chatd().args(options));
-    let mut witnesses = Witnesses::of(&server);
+/// The real one, with the test in between, up to the word to go, which is not passed on. Returned are
+/// the ends towards the server and towards the new process, and that.
+pub(crate) fn up_to_the_word_to_go(server: &Server, options: &[&str]) -> (OwnedFd, OwnedFd, Child) {
     let old = Fake::of(server.pid());
     old.ask(hello());
     let (new, stdin) =
@@ -203,13 +205,23 @@ fn one_that_is_not_let_go_has_touched_nothing() {
     command.args(options).args(["--listen", "telnet://127.0.0.1:0"]);
     command.env("CHATD_HANDOVER", "1").stdin(stdin).stdout(Stdio::piped());
     let child = command.spawn().expect("the binary was built");
-    drop(command);
     for _ in ["Sockets", "HandOver"] {
         pass_on(&new, &old.0);
         while pass_on(&old.0, &new) {}
     }
     pass_on(&new, &old.0);
-    assert_eq!(old.hear(), b"\x81\xa5Given\xc0", "it may go");
+    assert_eq!(old.hear(), GO, "it may go");
+    (old.0, new, child)
+}
+
+pub(crate) const GO: &[u8] = b"\x81\xa5Given\xc0";
+
+#[test]
+fn one_that_is_not_let_go_has_touched_nothing() {
+    let options = ["--workers", "2", "--admin", "127.0.0.1:0"];
+    let mut server = Server::spawn(chatd().args(options));
+    let mut witnesses = Witnesses::of(&server);
+    let (_old, new, child) = up_to_the_word_to_go(&server, &options);
     witnesses.plato.send("said meanwhile\n");
     // Its sockets are its own by now, and it waits.
     let newcomer = server.connect_unread();
@@ -238,7 +250,7 @@ fn one_that_is_not_let_go_has_touched_nothing() {
 }
 
 /// Passes a packet on, with the descriptors that come with it. Whether the message goes on.
-fn pass_on(from: &OwnedFd, to: &OwnedFd) -> bool {
+pub(crate) fn pass_on(from: &OwnedFd, to: &OwnedFd) -> bool {
     let mut packet = vec![0; 1 << 17];
     let mut space = [MaybeUninit::uninit(); cmsg_space!(ScmRights(253))];
     let mut taken = RecvAncillaryBuffer::new(&mut space);
@@ -405,20 +417,6 @@ fn a_server_that_stops_is_not_upgraded() {
     assert_eq!(server.wait(PATIENCE).code, Some(0));
 }
 
-/// It comes while the clients are with a new process, and is dealt with when they are back.
-#[test]
-fn a_signal_meanwhile_is_not_lost() {
-    let server = Server::start("--workers 2");
-    let mut witness = server.connect();
-    let fake = Fake::of(server.pid());
-    [hello(), json!("Sockets"), json!("HandOver")].into_iter().for_each(|word| fake.ask(word));
-    server.signal(Signal::TERM);
-    drop(fake);
-    witness.expect_line("The server is stopping. Goodbye");
-    witness.expect_end();
-    assert_eq!(server.wait(PATIENCE).code, Some(0));
-}
-
 #[test]
 fn only_a_server_of_ones_own_is_upgraded() {
     let refused = |command: &mut Command, pid: u32, told: &str| {
@@ -427,8 +425,9 @@ fn only_a_server_of_ones_own_is_upgraded() {
         assert_eq!(output.status.code(), Some(71), "{stderr}");
         assert!(stderr.contains(told), "{stderr}");
     };
-    let own = std::process::id();
-    refused(&mut chatd(), own, "is no chatd that runs here and can be upgraded");
+    // This process is one in another test.
+    let other = std::os::unix::process::parent_id();
+    refused(&mut chatd(), other, "is no chatd that runs here and can be upgraded");
     if !geteuid().is_root() {
         return eprintln!("SKIPPED: only root can become somebody else; run the tests as root");
     }
@@ -448,6 +447,54 @@ fn only_a_server_of_ones_own_is_upgraded() {
     assert_eq!(stranger.join().expect("it ends"), b"");
     let _: String = server.logged("WARN no upgrade by this user pid=");
     server.upgrade();
+}
+
+/// The test plays the old one. Whoever that is, it chooses no libraries for the new one.
+#[test]
+fn what_an_old_one_names_beside_its_service_manager_is_left_alone() {
+    let own = std::process::id();
+    let listener = seqpacket();
+    set_socket_timeout(&listener, Timeout::Recv, Some(PATIENCE)).expect("an option");
+    let name = SocketAddrUnix::new_abstract_name(format!("chatd-{own}").as_bytes());
+    bind(&listener, &name.expect("a short name")).expect("nobody has it");
+    listen(&listener, 1).expect("it is bound");
+    let mut command = chatd();
+    command.arg("upgrade").arg(own.to_string()).env("WATCHDOG_USEC", "1");
+    command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let upgrade = command.spawn().expect("the binary was built");
+    let old = Fake(accept(&listener).expect("it comes"));
+    assert_eq!(old.hear(), rmp_serde::to_vec_named(&hello()).expect("it can be written"));
+    let told = [
+        ("LD_PRELOAD", "/nowhere.so"),
+        ("NOTIFY_SOCKET", "@nobody"),
+        ("PATH", "/nowhere"),
+        ("CHATD_HANDOVER", "2"),
+    ];
+    old.say(json!({ "Given": {
+        "arguments": ["--workers", "1"], "directory": "/", "environment": told, "descriptors": 0,
+    }}));
+    assert_eq!(old.hear(), b"\xa7Sockets");
+    let new = child_of(upgrade.id());
+    let mut expected: BTreeMap<String, String> = std::env::vars().collect();
+    expected.retain(|key, _| !key.starts_with("WATCHDOG_"));
+    expected.insert("NOTIFY_SOCKET".into(), "@nobody".into());
+    expected.insert("CHATD_HANDOVER".into(), "1".into());
+    assert_eq!(environment_of(new), expected);
+    drop(old);
+    assert_eq!(wait(upgrade, PATIENCE).status.code(), Some(71));
+}
+
+/// The process that this one has started.
+fn child_of(parent: u32) -> Pid {
+    let marker = format!("\nPPid:\t{parent}\n");
+    let processes = fs::read_dir("/proc").expect("it is mounted");
+    let mut processes =
+        processes.filter_map(|process| process.ok()?.file_name().into_string().ok());
+    let child = processes.find(|process| {
+        let status = fs::read_to_string(format!("/proc/{process}/status"));
+        status.is_ok_and(|status| status.contains(&marker))
+    });
+    child.and_then(|child| Pid::from_raw(child.parse().ok()?)).expect("it has one")
 }
 
 /// Whoever comes first has it.

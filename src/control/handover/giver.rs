@@ -266,6 +266,19 @@ fn told(error: &io::Error) -> String {
     }
 }
 
+/// How many clients may be outside of rings at a time with so many open files. Beside them stand the
+/// workers that take them up again: each has its ring, its bell, and its listeners twice.
+fn clients_max(descriptors: u64, workers: usize, listeners: usize) -> u64 {
+    let own = workers * (2 + 2 * listeners);
+    descriptors.saturating_sub(HANDOVER_SPARE + own as u64)
+}
+
+/// Bytes that so many clients with full sockets may be owed at most: each all that the feeds of their
+/// worker hold, but of a room and of its own replies no more than it may be behind.
+fn unsent_len(blocked: u64, feed_len: u64, behind_len: u64) -> u64 {
+    blocked * feed_len.min(2 * behind_len)
+}
+
 impl Control {
     /// Hands everything over, if that is possible just now. Whether it has: then this process has
     /// nothing left but its end.
@@ -319,10 +332,8 @@ impl Control {
         }
         let clients = self.sources.clients();
         let Some(crew) = &self.crew else { return Err("it is stopping".into()) };
-        // Each worker has its ring, its bell, and its listeners twice.
         let listeners = crew.posts.first().map_or(0, Vec::len);
-        let own = crew.posts.len() * (2 + 2 * listeners);
-        let free = self.descriptors.saturating_sub(HANDOVER_SPARE + own as u64);
+        let free = clients_max(self.descriptors, crew.posts.len(), listeners);
         if clients > free {
             return Err(format!(
                 "{clients} clients need as many open files, and the limit of {} leaves {free}",
@@ -330,11 +341,11 @@ impl Control {
             ));
         }
         let len_max = engine::unsent_len_max(&crew.config);
-        let behind_len_max = 2 * crew.config.bounds.behind_len;
-        let unsent_len = |stats: &WorkerStats| {
-            stats.blocked.read() * stats.feed_bytes.read().min(behind_len_max)
+        let behind_len = crew.config.bounds.behind_len;
+        let is_too_much = |stats: &WorkerStats| {
+            unsent_len(stats.blocked.read(), stats.feed_bytes.read(), behind_len) > len_max
         };
-        if self.sources.workers.iter().any(|stats| unsent_len(stats) > len_max) {
+        if self.sources.workers.iter().any(|stats| is_too_much(stats)) {
             return Err("too many clients do not read just now: try again later".into());
         }
         Ok(())
@@ -456,6 +467,29 @@ mod tests {
 
     use super::*;
     use crate::handover::Channel;
+
+    #[test]
+    fn what_is_open_beside_clients_is_kept_back() {
+        let all = HANDOVER_SPARE + 1_000;
+        for (descriptors, workers, listeners, expected) in [
+            (all, 0, 0, 1_000),
+            (all, 1, 1, 996),
+            (all, 4, 3, 968),
+            (HANDOVER_SPARE + 4, 1, 1, 0),
+            (10, 1, 1, 0),
+        ] {
+            assert_eq!(clients_max(descriptors, workers, listeners), expected);
+        }
+    }
+
+    #[test]
+    fn who_does_not_read_is_owed_no_more_than_there_is_and_than_may_wait() {
+        for (blocked, feed_len, expected) in
+            [(0, 1 << 20, 0), (3, 0, 0), (3, 50, 150), (3, 200, 600), (3, 201, 600)]
+        {
+            assert_eq!(unsent_len(blocked, feed_len, 100), expected);
+        }
+    }
 
     /// However late it comes: either both know that the clients were taken over, or neither.
     #[test]
