@@ -45,3 +45,5 @@ mod upgrade;
 mod upgrade_failures;
 /// Servers that are not to be upgraded just now, and who may not do it.
 mod upgrade_refusals;
+/// Signals, and workers that do not run, while everything stands still for an upgrade.
+mod upgrade_stalls;

@@ -5,7 +5,6 @@
 //! follows is done by the control thread, which waits for nothing else then.
 
 use std::env;
-use std::future::ready;
 use std::hash::RandomState;
 use std::io;
 use std::net::{self, SocketAddr};
@@ -255,6 +254,10 @@ fn out_of_turn() -> io::Error {
     io::Error::other("the new process spoke out of turn")
 }
 
+fn told_to_stop() -> io::Error {
+    io::Error::other("it was told to stop")
+}
+
 /// What happened on the other side, in words for the operator.
 fn told(error: &io::Error) -> String {
     match error.kind() {
@@ -370,8 +373,7 @@ impl Control {
                     }
                 }
                 () = sleep_until(deadline) => {
-                    let running = self.running;
-                    let message = format_args!("{running} workers do not come to rest");
+                    let message = "not all workers come to rest";
                     return Err(Failure::new(Kind::Broken, message));
                 }
                 () = self.peer.bells.heard() => self.exchange(),
@@ -402,6 +404,9 @@ impl Control {
         given: &[Vec<Adopted>],
         saved: &Saved,
     ) -> io::Result<u32> {
+        if self.told_to_stop.is_some() {
+            return Err(connection.refuse(told_to_stop().to_string()).await);
+        }
         let clients = || given.iter().flatten();
         let posts = self.crew.as_ref().and_then(|crew| crew.posts.first());
         let estate: Estate<&Saved, &Carried> = Estate {
@@ -412,27 +417,33 @@ impl Control {
             clients: clients().map(|client| &client.carried).collect(),
         };
         let sockets: Vec<BorrowedFd<'_>> = clients().map(|client| client.socket.as_fd()).collect();
+        let transcript = self.transcript.as_ref();
         let prepare = async {
-            connection.answer(&Answer::Given(estate), &sockets).await?;
-            match connection.heard().await? {
-                Ask::Ready { pid } => Ok(pid),
-                _ => Err(out_of_turn()),
+            let ready = async {
+                connection.answer(&Answer::Given(estate), &sockets).await?;
+                match connection.heard().await? {
+                    Ask::Ready { pid } => Ok(pid),
+                    _ => Err(out_of_turn()),
+                }
+            };
+            let ready = timeout(HANDOVER_READY, ready).await;
+            let pid = ready.unwrap_or_else(|_| Err(took_too_long()))?;
+            if let Some(transcript) = transcript {
+                // What it does not write now comes a little later.
+                let _ = timeout(HANDOVER_TRANSCRIPT, transcript.written()).await;
             }
+            Ok(pid)
         };
-        let pid =
-            timeout(HANDOVER_READY, prepare).await.unwrap_or_else(|_| Err(took_too_long()))?;
-        if let Some(transcript) = &self.transcript {
-            // What it does not write now comes a little later.
-            let _ = timeout(HANDOVER_TRANSCRIPT, transcript.written()).await;
-        }
-        tokio::select! {
+        let prepared: io::Result<u32> = tokio::select! {
             biased;
-            signal = self.signals.next() => self.told_to_stop = Some(signal),
-            () = ready(()) => {}
-        }
-        if self.told_to_stop.is_some() {
-            return Err(connection.refuse("it was told to stop".into()).await);
-        }
+            signal = self.signals.next() => {
+                self.told_to_stop = Some(signal);
+                // It may hang, and be in the middle of what it was given: it hears the end.
+                Err(told_to_stop())
+            }
+            prepared = prepare => prepared,
+        };
+        let pid = prepared?;
         connection.answer(&Answer::Given(()), &[]).await?;
         let taken = timeout(HANDOVER_TAKEN, connection.heard()).await;
         let error = match taken {
