@@ -279,6 +279,12 @@ const _: () = assert!(
 pub const ROOM_CHUNKS: u32 = 4_096;
 /// Large chunks of a worker: 64 rooms that keep all they may.
 pub const LARGE_CHUNKS: u32 = 512;
+/// Bytes of free chunks of a size that a worker keeps, so that what comes and goes in bursts touches
+/// no new pages: a few hundred replies, or a busy room or two.
+pub const SPARE_CHUNKS_LEN: u32 = 512 << 10;
+/// Bytes of free chunks of a size that are given back at a time (`SLOW_CHECK_INTERVAL`): at most 128
+/// system calls of some 2 us.
+pub const CLEARED_LEN: u32 = 1 << 20;
 /// Bytes kept for texts that everybody is sent, such as the help: four for each dialect.
 pub const SHARED_TEXT_LEN: u32 = 64 << 10;
 
@@ -328,9 +334,9 @@ pub const CLOSE_GRACE: Duration = Duration::from_secs(1);
 pub const RETRY_PAUSE: Duration = Duration::from_millis(10);
 /// See `RETRY_PAUSE`.
 pub const RETRY_PAUSE_MAX: Duration = Duration::from_secs(1);
-/// Lines that the table of a feed kept for use again has room for: more than replies come to. That
-/// of a busy room has room for thousands, and would stay as large for the next who needs four.
-pub const SPARE_FEED_LINES: usize = 64;
+/// Lines that the table of a feed kept for use again has room for: more than most replies come to.
+/// That of a busy room has room for thousands, and would stay as large for the next who needs four.
+pub const SPARE_FEED_LINES: usize = 16;
 /// Feeds of replies kept for use again, so that a reply allocates nothing.
 pub const SPARE_FEEDS: usize = 1_024;
 /// How often clients that wait are looked at when nothing else happens.

@@ -1,5 +1,6 @@
-//! A line delivered allocates nothing: a worker on a real ring, with an allocator that counts what
-//! its thread allocates, serves lines one by one and in bursts.
+//! A line delivered allocates nothing, and what was allocated for much that waits is let go of: a
+//! worker on a real ring, with an allocator that counts what its thread allocates, serves lines one
+//! by one and in bursts, and readers who do not read.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,7 +9,7 @@ use std::io::{BufRead, BufReader, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -19,35 +20,39 @@ use chatd::engine::{self, Bounds, Door, Listener, Parts, SlowPolicy, Worker};
 use chatd::hub::{Bells, Hub};
 use chatd::time::Monotonic;
 use chatd::uring::{Doorbell, Options, Uring};
+use socket2::{Domain, Socket, Type};
 
-/// The system's allocator; counts calls by thread.
+/// The system's allocator; counts calls by thread, and bytes that it has.
 struct Counting;
 
 thread_local! {
     static COUNT: Cell<u64> = const { Cell::new(0) };
+    static LIVE_LEN: Cell<i64> = const { Cell::new(0) };
 }
 
-fn count() {
+fn count(allocated: usize, freed: usize) {
     // Gone while a thread ends; what it frees then is not of interest.
-    let _ = COUNT.try_with(|count| count.set(count.get() + 1));
+    let _ = COUNT.try_with(|count| count.set(count.get() + u64::from(allocated > 0)));
+    let _ = LIVE_LEN.try_with(|len| len.set(len.get() + allocated as i64 - freed as i64));
 }
 
 // SAFETY: everything is the system allocator's; counting allocates nothing (a const thread local).
 #[allow(unsafe_code)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        count();
+        count(layout.size(), 0);
         // SAFETY: the caller keeps the contract of `alloc`.
         unsafe { System.alloc(layout) }
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, len: usize) -> *mut u8 {
-        count();
+        count(len, layout.size());
         // SAFETY: the caller keeps the contract of `realloc`.
         unsafe { System.realloc(pointer, layout, len) }
     }
 
     unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        count(0, layout.size());
         // SAFETY: the caller keeps the contract of `dealloc`.
         unsafe { System.dealloc(pointer, layout) }
     }
@@ -70,6 +75,8 @@ struct Server {
     stop: Arc<AtomicBool>,
     bell: Arc<Doorbell>,
     allocations: Arc<AtomicU64>,
+    live_len: Arc<AtomicI64>,
+    stats: Arc<WorkerStats>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
@@ -80,11 +87,25 @@ impl Server {
         let bell = Arc::new(Doorbell::new().expect("a descriptor"));
         let stop = Arc::new(AtomicBool::new(false));
         let allocations = Arc::new(AtomicU64::new(0));
+        let live_len = Arc::new(AtomicI64::new(0));
+        let stats = Arc::new(WorkerStats::default());
         let thread = {
-            let (bell, stop, allocations) = (bell.clone(), stop.clone(), allocations.clone());
-            thread::spawn(move || serve(listener.into(), bell, &stop, &allocations))
+            let (bell, stop, stats) = (bell.clone(), stop.clone(), stats.clone());
+            let (allocations, live_len) = (allocations.clone(), live_len.clone());
+            thread::spawn(move || {
+                let mut worker = make_worker(listener.into(), bell, stats);
+                while !stop.load(Ordering::SeqCst) {
+                    worker.turn().expect("a sound ring");
+                    allocations.store(COUNT.with(Cell::get), Ordering::SeqCst);
+                    live_len.store(LIVE_LEN.with(Cell::get), Ordering::SeqCst);
+                }
+            })
         };
-        Self { addr, stop, bell, allocations, thread: Some(thread) }
+        Self { addr, stop, bell, allocations, live_len, stats, thread: Some(thread) }
+    }
+
+    fn live_len(&self) -> i64 {
+        self.live_len.load(Ordering::SeqCst)
     }
 
     fn allocations(&self) -> u64 {
@@ -101,7 +122,11 @@ impl Drop for Server {
     }
 }
 
-fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &AtomicU64) {
+fn make_worker(
+    socket: OwnedFd,
+    bell: Arc<Doorbell>,
+    stats: Arc<WorkerStats>,
+) -> Worker<Uring, Monotonic> {
     let config = engine::Config {
         clients_max: 100,
         listener_count: 1,
@@ -136,7 +161,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         peer: PeerId(0),
         hub: Arc::new(Hub::new(hub, RandomState::new())),
         bells: Arc::new(NoBells),
-        stats: Arc::new(WorkerStats::default()),
+        stats,
         door: Arc::new(Door::new(100, vec![loopback], Bounds::default())),
         motd: "".into(),
         config,
@@ -144,11 +169,7 @@ fn serve(socket: OwnedFd, bell: Arc<Doorbell>, stop: &AtomicBool, allocations: &
         carried: Vec::new(),
     };
     let clock = Monotonic::starting_at(Instant::now());
-    let mut worker = Worker::new(parts, ring.expect("a ring"), clock);
-    while !stop.load(Ordering::SeqCst) {
-        worker.turn().expect("a sound ring");
-        allocations.store(COUNT.with(Cell::get), Ordering::SeqCst);
-    }
+    Worker::new(parts, ring.expect("a ring"), clock)
 }
 
 struct Client {
@@ -158,7 +179,18 @@ struct Client {
 
 impl Client {
     fn connect(addr: SocketAddr) -> Self {
-        let stream = TcpStream::connect(addr).expect("a listener");
+        Self::new(TcpStream::connect(addr).expect("a listener"))
+    }
+
+    /// One for whom the system keeps little.
+    fn connect_narrow(addr: SocketAddr) -> Self {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None).expect("a socket");
+        socket.set_recv_buffer_size(4 << 10).expect("a size");
+        socket.connect(&addr.into()).expect("a listener");
+        Self::new(socket.into())
+    }
+
+    fn new(stream: TcpStream) -> Self {
         stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a time");
         let mut client = Self { reader: BufReader::new(stream), line: String::new() };
         client.read_until("You're connected");
@@ -214,9 +246,47 @@ fn a_line_delivered_allocates_nothing() {
     }
 }
 
+/// Readers who do not read thousands of short lines, and leave: the tables of their feeds are not
+/// kept for others.
+#[test]
+fn what_long_feeds_needed_is_let_go_of() {
+    const DEAF: usize = 10;
+    let server = Server::start();
+    let mut author = Client::connect(server.addr);
+    let before = server.live_len();
+    let mut deaf: Vec<_> = (0..DEAF).map(|_| Client::connect_narrow(server.addr)).collect();
+    for (number, client) in deaf.iter_mut().enumerate() {
+        client.send(format!("/nick deaf{number}\r\n").as_bytes());
+        client.read_until(&format!("You are deaf{number}"));
+    }
+    let mut tell = |text: &str, times: usize| {
+        for number in 0..DEAF {
+            author.send(format!("/msg deaf{number} {text}\r\n").repeat(times).as_bytes());
+            author.send(b"/who -\r\n");
+            author.read_until("There is no room -");
+        }
+    };
+    while server.stats.blocked.read() < DEAF as u64 {
+        tell(&"x".repeat(1_000), 2);
+    }
+    (0..8).for_each(|_| tell("x", 200));
+    let most = server.live_len() - before;
+    drop(deaf);
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while server.stats.connections.read() > 1 || server.live_len() - before > most / 8 {
+        let now = server.live_len() - before;
+        assert!(Instant::now() < deadline, "{now} bytes of {most} are kept");
+        author.send(b"/who -\r\n");
+        author.read_until("There is no room -");
+    }
+}
+
 #[test]
 fn the_counter_counts() {
-    let before = COUNT.with(Cell::get);
-    drop(std::hint::black_box(vec![0_u8; 100]));
-    assert_eq!(COUNT.with(Cell::get), before + 1);
+    let before = (COUNT.with(Cell::get), LIVE_LEN.with(Cell::get));
+    let bytes = std::hint::black_box(vec![0_u8; 100]);
+    let meanwhile = (COUNT.with(Cell::get), LIVE_LEN.with(Cell::get));
+    drop(bytes);
+    assert_eq!(meanwhile, (before.0 + 1, before.1 + 100));
+    assert_eq!((COUNT.with(Cell::get), LIVE_LEN.with(Cell::get)), (before.0 + 1, before.1));
 }

@@ -194,6 +194,8 @@ pub(crate) const SOAK_CYCLES_MIN: usize = 3;
 pub(crate) const SOAK_REST_MAX: Duration = Duration::from_secs(3600);
 /// Between two looks whether it is.
 pub(crate) const SOAK_REST_INTERVAL: Duration = Duration::from_millis(50);
+/// Looks at a server before its first client, of which the one with the fewest descriptors counts.
+pub(crate) const SOAK_FIRST_LOOKS: u32 = 10;
 /// How often the server is looked at while there is load: as often as a curve has columns, but not
 /// more than this.
 pub(crate) const SOAK_SAMPLE_INTERVAL: Duration = Duration::from_secs(1);

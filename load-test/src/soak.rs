@@ -206,7 +206,7 @@ impl SoakArguments {
         tell_cycle: &dyn Fn(&Cycle) -> Result<(), Failure>,
     ) -> Result<Soak, Failure> {
         let (place, begun) = (&subject.place, Instant::now());
-        let start = place.look()?;
+        let start = place.first_look()?;
         if start.connections > 0 {
             return Err(usage(format!(
                 "the server has {} connections; a soak needs it for itself",

@@ -41,6 +41,10 @@ impl<R: Ring, C: Clock> Worker<R, C> {
         if self.pool.is_short() {
             self.shed();
         }
+        // A peak is over: what it needed goes back, so that it does not stay for good.
+        for piece in self.pool.clear_idle() {
+            self.ring.clear(piece.start, piece.len);
+        }
         self.timers.set(self.now + SLOW_CHECK_INTERVAL, Timer::Slow);
     }
 

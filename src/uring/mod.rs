@@ -35,6 +35,13 @@ pub trait Ring {
     /// The memory that sends are taken from.
     fn memory(&mut self) -> &mut [u8];
 
+    /// Gives `len` bytes of `memory` from `start` on back to the system, as far as they are whole
+    /// pages: they cost nothing until they are written again, and hold anything until then.
+    ///
+    /// # Panics
+    /// When they lie outside.
+    fn clear(&mut self, start: u32, len: u32);
+
     /// Accepts one connection from `listener` into the empty `slot`. `lane` is where the other
     /// end's address is kept; one accept at a time in each.
     fn accept(&mut self, lane: u32, listener: u32, slot: u32, token: u64);

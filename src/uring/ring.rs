@@ -264,6 +264,10 @@ impl Ring for Uring {
         unsafe { std::slice::from_raw_parts_mut(self.memory.as_ptr(), len) }
     }
 
+    fn clear(&mut self, start: u32, len: u32) {
+        self.memory.clear(start as usize, len as usize);
+    }
+
     fn accept(&mut self, lane: u32, listener: u32, slot: u32, token: u64) {
         let fd = Fd(self.listener(listener));
         let address = &mut self.addresses[lane as usize];

@@ -18,6 +18,8 @@ mod witnesses;
 
 /// Where clients come from: IPv6.
 mod addresses;
+/// What a peak needs.
+mod memory;
 /// What happens to a process: signals, its log, its transcript, its end.
 mod process;
 /// Those who read too slowly.

@@ -157,6 +157,7 @@ fn the_faults_happen() {
         Sight::Overflow,
         Sight::NoBuffer,
         Sight::Partly,
+        Sight::Cleared,
         Sight::Failed(Recv, libc::ENOBUFS),
         Sight::Failed(Send, libc::EAGAIN),
     ]);

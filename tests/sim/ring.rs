@@ -30,7 +30,7 @@ pub(crate) mod errnos;
 mod produce;
 mod start;
 
-/// What a buffer holds that is not the worker's.
+/// What a buffer holds that is not the worker's, and memory that was given back.
 const POISON: u8 = 0xdd;
 
 /// A mistake made on purpose, to see that the oracle notices.
@@ -283,6 +283,11 @@ impl FakeRing {
 impl Ring for FakeRing {
     fn memory(&mut self) -> &mut [u8] {
         &mut self.memory
+    }
+
+    fn clear(&mut self, start: u32, len: u32) {
+        self.memory[start as usize..(start + len) as usize].fill(POISON);
+        self.state.borrow_mut().sights.insert(Sight::Cleared);
     }
 
     fn accept(&mut self, lane: u32, listener: u32, slot: u32, token: u64) {

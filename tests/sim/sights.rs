@@ -36,6 +36,8 @@ pub(crate) enum Sight {
     NoBuffer,
     /// A part was sent, where nothing ever leaves whole.
     Partly,
+    /// Memory that a peak needed was given back.
+    Cleared,
 }
 
 /// Connections that are many for a ring of 16 buffers.

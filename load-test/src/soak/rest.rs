@@ -2,7 +2,7 @@
 //! seen of it from outside.
 
 use crate::Failure;
-use crate::limits::SOAK_REST_INTERVAL;
+use crate::limits::{SOAK_FIRST_LOOKS, SOAK_REST_INTERVAL};
 use crate::metrics::Metrics;
 use crate::server::{Watch, connections_at, tcp_sockets};
 use crate::summary::count;
@@ -66,6 +66,20 @@ impl Place {
         })
     }
 
+    /// The server before its first client. The socket of a request that was just answered may be
+    /// open for a moment yet: what is there throughout counts.
+    pub(super) fn first_look(&self) -> Result<State, Failure> {
+        let mut first = self.look()?;
+        for _ in 1..SOAK_FIRST_LOOKS {
+            std::thread::sleep(SOAK_REST_INTERVAL);
+            let state = self.look()?;
+            if state.descriptors() <= first.descriptors() {
+                first = state;
+            }
+        }
+        Ok(first)
+    }
+
     fn see(&self, watch: &Watch) -> Result<Seen, Failure> {
         Ok(Seen {
             rss_bytes: watch.usage()?.rss_bytes,
@@ -95,6 +109,10 @@ impl Place {
 }
 
 impl State {
+    fn descriptors(&self) -> Option<u64> {
+        self.seen.as_ref().map(|seen| seen.descriptors)
+    }
+
     /// What has not come back to what it was at the start, in words.
     fn unrest(&self, start: &Self) -> Vec<String> {
         let mut rows = vec![
