@@ -65,6 +65,15 @@ fn page_len() -> usize {
     usize::try_from(len).expect("a page has a size")
 }
 
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the map was made by `new` with this length, and nobody holds a reference into it:
+        // references are borrowed from `self`. The owner drops the ring, and with it the kernel's
+        // use of the memory, before this.
+        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -91,14 +100,5 @@ mod tests {
     fn nothing_outside_is_cleared() {
         let page = page_len();
         Map::new(page).expect("memory").clear(0, 2 * page);
-    }
-}
-
-impl Drop for Map {
-    fn drop(&mut self) {
-        // SAFETY: the map was made by `new` with this length, and nobody holds a reference into it:
-        // references are borrowed from `self`. The owner drops the ring, and with it the kernel's
-        // use of the memory, before this.
-        unsafe { libc::munmap(self.start.as_ptr().cast(), self.len) };
     }
 }
