@@ -279,11 +279,11 @@ const _: () = assert!(
 pub const ROOM_CHUNKS: u32 = 4_096;
 /// Large chunks of a worker: 64 rooms that keep all they may.
 pub const LARGE_CHUNKS: u32 = 512;
-/// Bytes of free chunks of a size that a worker keeps, so that what comes and goes in bursts touches
-/// no new pages: a few hundred replies, or a busy room or two.
+/// Bytes of free chunks of a size that a worker keeps, so that what comes and goes in bursts
+/// touches no new pages: a few hundred replies, or a busy room or two.
 pub const SPARE_CHUNKS_LEN: u32 = 512 << 10;
-/// Bytes of free chunks of a size that are given back at a time (`SLOW_CHECK_INTERVAL`): at most 128
-/// system calls of some 2 us.
+/// Bytes of free chunks of a size that are given back at a time (`SLOW_CHECK_INTERVAL`): at most
+/// 128 system calls of some 2 us.
 pub const CLEARED_LEN: u32 = 1 << 20;
 /// Bytes kept for texts that everybody is sent, such as the help: four for each dialect.
 pub const SHARED_TEXT_LEN: u32 = 64 << 10;

@@ -72,8 +72,8 @@ impl Pool {
         chunks.give(piece);
     }
 
-    /// Free chunks that nobody needed since the last call, but for some to spare: their memory is to
-    /// be given back, and is not to be counted on from here on. So many at a time.
+    /// Free chunks that nobody needed since the last call, but for some to spare: their memory is
+    /// to be given back, and is not to be counted on from here on. So many at a time.
     pub fn clear_idle(&mut self) -> impl Iterator<Item = Piece> {
         self.small.clear_idle().chain(self.large.clear_idle())
     }
