@@ -87,8 +87,8 @@ fn after_an_upgrade_the_new_process_is_the_server() {
     assert_eq!(told_but_alive(&manager), "STOPPING=1");
 }
 
-/// What the old process was told counts, not what the one was told who upgrades it: that process may
-/// have a service manager of its own.
+/// What the old process was told counts, not what the one was told who upgrades it: that process
+/// may have a service manager of its own.
 #[test]
 fn a_new_process_has_the_service_manager_of_the_old_one() {
     let (_manager, name) = manager();

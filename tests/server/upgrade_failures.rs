@@ -193,8 +193,8 @@ fn one_that_hangs_is_given_up() {
     witnesses.finish();
 }
 
-/// The real one, with the test in between, up to the word to go, which is not passed on. Returned are
-/// the ends towards the server and towards the new process, and that.
+/// The real one, with the test in between, up to the word to go, which is not passed on. Returned
+/// are the ends towards the server and towards the new process, and that.
 pub(crate) fn up_to_the_word_to_go(server: &Server, options: &[&str]) -> (OwnedFd, OwnedFd, Child) {
     let old = Fake::of(server.pid());
     old.ask(hello());

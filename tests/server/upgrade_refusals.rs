@@ -37,7 +37,7 @@ fn assert_refused(server: &mut Server, command: &mut Command, reason: &str) {
 #[test]
 fn each_client_needs_an_open_file() {
     const LIMIT: usize = 400;
-    /// 100 are kept back, and for each of three workers its ring, its bell, and two listeners twice.
+    /// 100 are kept back, and for each of three workers a ring, a bell, and two listeners twice.
     const ROOM: usize = LIMIT - 100 - 3 * (2 + 2 * 2);
     let limited = || {
         let mut command = Command::new("sh");

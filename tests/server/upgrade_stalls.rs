@@ -178,8 +178,8 @@ fn a_signal_does_not_wait_for_a_new_process_that_hangs() {
     assert!(ended.log.contains("cause=\"it was told to stop\""), "{}", ended.log);
 }
 
-/// From the word to go on the clients are the new one's. Who tells the old one to stop tells it what
-/// it does anyway.
+/// From the word to go on the clients are the new one's. Who tells the old one to stop tells it
+/// what it does anyway.
 #[test]
 fn a_signal_after_the_word_to_go_is_the_old_ones_alone() {
     let options = ["--workers", "2", "--admin", "127.0.0.1:0"];

@@ -269,15 +269,15 @@ fn told(error: &io::Error) -> String {
     }
 }
 
-/// How many clients may be outside of rings at a time with so many open files. Beside them stand the
-/// workers that take them up again: each has its ring, its bell, and its listeners twice.
+/// How many clients may be outside of rings at a time with so many open files. Beside them stand
+/// the workers that take them up again: each has its ring, its bell, and its listeners twice.
 fn clients_max(descriptors: u64, workers: usize, listeners: usize) -> u64 {
     let own = workers * (2 + 2 * listeners);
     descriptors.saturating_sub(HANDOVER_SPARE + own as u64)
 }
 
-/// Bytes that so many clients with full sockets may be owed at most: each all that the feeds of their
-/// worker hold, but of a room and of its own replies no more than it may be behind.
+/// Bytes that so many clients with full sockets may be owed at most: each all that the feeds of
+/// their worker hold, but of a room and of its own replies no more than it may be behind.
 fn unsent_len(blocked: u64, feed_len: u64, behind_len: u64) -> u64 {
     blocked * feed_len.min(2 * behind_len)
 }
