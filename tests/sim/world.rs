@@ -37,7 +37,7 @@ const SETTLE: u64 = 25_000 * MS;
 /// For clients whose lines wait for their rate as well.
 const SETTLE_UNTRUSTED: u64 = 120_000 * MS;
 /// More time for a ring so slow that it has not brought all that was written, or not sent all the
-/// news of those who went last: as long as more of it goes in each such span.
+/// news of those who went last: as long as less of it is left after each such span.
 const SETTLE_MORE: u64 = 5_000 * MS;
 /// Time goes slowly then, so that there are turns enough for all that is left.
 const SETTLE_STEP_US: u64 = 200;
@@ -238,13 +238,14 @@ impl World {
             client.settle(&mut self.net.borrow_mut());
         }
         self.rest(self.settle_time());
-        let mut left = self.left_len();
-        while left > 0 {
-            self.rest(SETTLE_MORE);
-            let before = std::mem::replace(&mut left, self.left_len());
-            if left == before {
+        let mut before = u64::MAX;
+        loop {
+            let left = self.left_len();
+            if left == 0 || left >= before {
                 break;
             }
+            before = left;
+            self.rest(SETTLE_MORE);
         }
     }
 

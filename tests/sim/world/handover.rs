@@ -10,7 +10,7 @@ use chatd::hub::Batch;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::{World, chat_config};
+use super::{STOP, World, chat_config};
 use crate::net::SocketId;
 
 /// A connection on its way, with what it was called.
@@ -22,7 +22,9 @@ impl World {
         let mut batch = Batch::default();
         batch.push(Event::Freeze);
         self.exchange(&mut batch);
+        let until = self.now() + STOP;
         while self.workers.iter().any(|seat| seat.running) {
+            assert!(self.now() < until, "a worker does not come to rest");
             if self.steps < self.options.step_count {
                 self.bustle();
             }
