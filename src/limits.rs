@@ -69,7 +69,7 @@ pub const HANDOVER_SPARE: u64 = 100;
 pub const HANDOVER_PREPARE: Duration = Duration::from_secs(30);
 /// How long it may take from there to be ready for the clients, who stand still meanwhile.
 pub const HANDOVER_READY: Duration = Duration::from_secs(2);
-/// How long it may take to say that it took them over.
+/// How long it may take to let the last word in, and to say that it took them over.
 pub const HANDOVER_TAKEN: Duration = Duration::from_millis(500);
 /// How often the log says that somebody wanted to take over who may not: any user of the machine
 /// can ask.

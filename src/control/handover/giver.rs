@@ -222,8 +222,9 @@ impl Connection {
 
     /// Says why not; an error for those who have to know it as well.
     async fn refuse(&self, reason: String) -> io::Error {
-        // If it has gone, nobody has to be told.
-        let _ = self.answer(&Answer::<()>::Refused(reason.clone()), &[]).await;
+        // If it has gone or does not listen, nobody has to be told.
+        let refused = Answer::<()>::Refused(reason.clone());
+        let _ = timeout(HANDOVER_TAKEN, self.answer(&refused, &[])).await;
         io::Error::other(reason)
     }
 
@@ -444,7 +445,8 @@ impl Control {
             prepared = prepare => prepared,
         };
         let pid = prepared?;
-        connection.answer(&Answer::Given(()), &[]).await?;
+        let go = timeout(HANDOVER_TAKEN, connection.answer(&Answer::Given(()), &[])).await;
+        go.unwrap_or_else(|_| Err(took_too_long()))?;
         let taken = timeout(HANDOVER_TAKEN, connection.heard()).await;
         let error = match taken {
             Ok(Ok(Ask::Taken)) => return Ok(pid),
@@ -500,6 +502,20 @@ mod tests {
         {
             assert_eq!(unsent_len(blocked, feed_len, 100), expected);
         }
+    }
+
+    /// Its socket is full: it is not waited for.
+    #[test]
+    fn one_that_does_not_listen_is_refused_all_the_same() {
+        tokio_uring::start(async {
+            let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+            let pair = socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None);
+            let (own, _deaf) = pair.expect("two descriptors");
+            let own = Connection(UnixStream::from_std(own.into()).expect("a runtime"));
+            while timeout(ACCEPT_PAUSE, own.answer(&Answer::Given(()), &[])).await.is_ok() {}
+            let refused = timeout(10 * HANDOVER_TAKEN, own.refuse("no".into())).await;
+            assert_eq!(refused.expect("an end").to_string(), "no");
+        });
     }
 
     /// However late it comes: either both know that the clients were taken over, or neither.
