@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use super::{World, chat_config};
 use crate::net::SocketId;
 
-/// More turns than a handover takes: three times what the longest of thousands took, in which people
-/// went on talking.
+/// More turns than a handover takes: three times what the longest of thousands took, in which
+/// people went on talking.
 const TURNS_MAX: u64 = 50_000;
 
 /// A connection on its way, with what it was called.
