@@ -69,7 +69,8 @@ pub const HANDOVER_SPARE: u64 = 100;
 pub const HANDOVER_PREPARE: Duration = Duration::from_secs(30);
 /// How long it may take from there to be ready for the clients, who stand still meanwhile.
 pub const HANDOVER_READY: Duration = Duration::from_secs(2);
-/// How long it may take to let the last word in, and to say that it took them over.
+/// How long a refusal or the word to go may take to be let in, and the new process to say that it
+/// took the clients over.
 pub const HANDOVER_TAKEN: Duration = Duration::from_millis(500);
 /// How often the log says that somebody wanted to take over who may not: any user of the machine
 /// can ask.
@@ -283,7 +284,7 @@ pub const LARGE_CHUNKS: u32 = 512;
 /// touches no new pages: a few hundred replies, or a busy room or two.
 pub const SPARE_CHUNKS_LEN: u32 = 512 << 10;
 /// Bytes of free chunks of a size that are given back at a time (`SLOW_CHECK_INTERVAL`): at most
-/// 128 system calls of some 2 us.
+/// 160 system calls for both, of some 2 us.
 pub const CLEARED_LEN: u32 = 1 << 20;
 /// Bytes kept for texts that everybody is sent, such as the help: four for each dialect.
 pub const SHARED_TEXT_LEN: u32 = 64 << 10;

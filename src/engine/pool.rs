@@ -42,7 +42,7 @@ struct Chunks {
     free: Vec<u32>,
     /// So many at its bottom hold no memory.
     clear: usize,
-    /// The fewest that were free since it was last looked for idle ones.
+    /// The fewest that were free since idle ones were last looked for.
     least_free: usize,
 }
 
@@ -73,7 +73,8 @@ impl Pool {
     }
 
     /// Free chunks that nobody needed since the last call, but for some to spare: their memory is
-    /// to be given back, and is not to be counted on from here on. So many at a time.
+    /// to be given back, and is not to be counted on from here on. At most `CLEARED_LEN` of each
+    /// size at a time. (Where a page is larger than a chunk, no page is its own: none goes back.)
     pub fn clear_idle(&mut self) -> impl Iterator<Item = Piece> {
         self.small.clear_idle().chain(self.large.clear_idle())
     }

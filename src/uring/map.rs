@@ -45,6 +45,7 @@ impl Map {
     /// Gives the pages that lie in the `len` bytes from `start` on back to the system: they cost
     /// nothing until they are touched again, and read as zeros then (MADV_DONTNEED, madvise(2)).
     pub(super) fn clear(&mut self, start: usize, len: usize) {
+        self.at(start, len);
         let page = page_len();
         let first = start.next_multiple_of(page);
         let pages_len = ((start + len) / page * page).saturating_sub(first);
@@ -55,7 +56,7 @@ impl Map {
         // SAFETY: the pages lie inside the map, as just checked, and nobody holds a reference into
         // it: references are borrowed from `self`.
         unsafe { libc::madvise(pages, pages_len, libc::MADV_DONTNEED) };
-        // It is an advice: memory that is locked stays as it is.
+        // It is only advice: memory that is locked stays as it is.
     }
 }
 

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::{BufRead, BufReader, ErrorKind, IoSlice, IoSliceMut, Write};
 use std::mem::MaybeUninit;
 use std::net::TcpListener;
+use std::ops::{Deref, DerefMut};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
@@ -193,9 +194,43 @@ fn one_that_hangs_is_given_up() {
     witnesses.finish();
 }
 
+/// A process that ends with the test, if that fails before somebody else minds it.
+pub(crate) struct Kept(Option<Child>);
+
+impl Kept {
+    /// It is minded by the caller.
+    pub(crate) fn release(mut self) -> Child {
+        self.0.take().expect("released once")
+    }
+}
+
+impl Drop for Kept {
+    fn drop(&mut self) {
+        if let Some(child) = &mut self.0 {
+            // It may have ended by itself.
+            let _ = child.kill();
+            let _ = child.wait();
+        }
+    }
+}
+
+impl Deref for Kept {
+    type Target = Child;
+
+    fn deref(&self) -> &Child {
+        self.0.as_ref().expect("not released")
+    }
+}
+
+impl DerefMut for Kept {
+    fn deref_mut(&mut self) -> &mut Child {
+        self.0.as_mut().expect("not released")
+    }
+}
+
 /// The real one, with the test in between, up to the word to go, which is not passed on. Returned
 /// are the ends towards the server and towards the new process, and that.
-pub(crate) fn up_to_the_word_to_go(server: &Server, options: &[&str]) -> (OwnedFd, OwnedFd, Child) {
+pub(crate) fn up_to_the_word_to_go(server: &Server, options: &[&str]) -> (OwnedFd, OwnedFd, Kept) {
     let old = Fake::of(server.pid());
     old.ask(hello());
     let (new, stdin) =
@@ -204,7 +239,7 @@ pub(crate) fn up_to_the_word_to_go(server: &Server, options: &[&str]) -> (OwnedF
     let mut command = chatd();
     command.args(options).args(["--listen", "telnet://127.0.0.1:0"]);
     command.env("CHATD_HANDOVER", "1").stdin(stdin).stdout(Stdio::piped());
-    let child = command.spawn().expect("the binary was built");
+    let child = Kept(Some(command.spawn().expect("the binary was built")));
     for _ in ["Sockets", "HandOver"] {
         pass_on(&new, &old.0);
         while pass_on(&old.0, &new) {}
@@ -226,7 +261,7 @@ fn one_that_is_not_let_go_has_touched_nothing() {
     // Its sockets are its own by now, and it waits.
     let newcomer = server.connect_unread();
     drop(new);
-    let ended = wait(child, PATIENCE);
+    let ended = wait(child.release(), PATIENCE);
     let report = String::from_utf8_lossy(&ended.stdout);
     assert_eq!(ended.status.code(), Some(71), "{report}");
     assert!(

@@ -36,8 +36,8 @@ const TURNS_MAX: u64 = 400_000;
 const SETTLE: u64 = 25_000 * MS;
 /// For clients whose lines wait for their rate as well.
 const SETTLE_UNTRUSTED: u64 = 120_000 * MS;
-/// More time for a ring so slow that it has not brought all that was written, or not sent all the
-/// news of those who went last: as long as less of it is left after each such span.
+/// More time for a ring so slow that it has not brought all that was written: as long as more of it
+/// comes in each such span. And once for the news of those who went last.
 const SETTLE_MORE: u64 = 5_000 * MS;
 /// Time goes slowly then, so that there are turns enough for all that is left.
 const SETTLE_STEP_US: u64 = 200;
@@ -238,22 +238,22 @@ impl World {
             client.settle(&mut self.net.borrow_mut());
         }
         self.rest(self.settle_time());
-        let mut before = u64::MAX;
-        loop {
-            let left = self.left_len();
-            if left == 0 || left >= before {
+        let mut left = self.unreceived_len();
+        while left > 0 {
+            self.rest(SETTLE_MORE);
+            let before = std::mem::replace(&mut left, self.unreceived_len());
+            if left == before {
                 break;
             }
-            before = left;
+        }
+        if self.workers.iter().any(|seat| seat.stats.feed_bytes.read() > 0) {
             self.rest(SETTLE_MORE);
         }
     }
 
-    /// What clients wrote and no worker received, and what workers have to send.
-    fn left_len(&self) -> u64 {
-        let net = self.net.borrow();
-        let unreceived = net.sockets.iter().map(|socket| socket.unreceived_len() as u64);
-        unreceived.chain(self.workers.iter().map(|seat| seat.stats.feed_bytes.read())).sum()
+    /// What clients wrote and no worker received.
+    fn unreceived_len(&self) -> usize {
+        self.net.borrow().sockets.iter().map(Socket::unreceived_len).sum()
     }
 
     fn settle_time(&self) -> u64 {

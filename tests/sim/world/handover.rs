@@ -15,7 +15,7 @@ use crate::net::SocketId;
 
 /// More turns than a handover takes: three times what the longest of thousands took, in which
 /// people went on talking.
-const TURNS_MAX: u64 = 50_000;
+const HANDOVER_TURNS_MAX: u64 = 50_000;
 
 /// A connection on its way, with what it was called.
 type Moving = (SocketId, Carried);
@@ -28,7 +28,7 @@ impl World {
         self.exchange(&mut batch);
         let turns = self.turns;
         while self.workers.iter().any(|seat| seat.running) {
-            assert!(self.turns < turns + TURNS_MAX, "a worker does not come to rest");
+            assert!(self.turns < turns + HANDOVER_TURNS_MAX, "a worker does not come to rest");
             if self.steps < self.options.step_count {
                 self.bustle();
             }
