@@ -3,6 +3,7 @@
 
 use std::net;
 
+use nix::sys::prctl::set_thp_disable;
 use nix::sys::resource::{RLIM_INFINITY, Resource, getrlimit, setrlimit};
 use tracing::{info, warn};
 
@@ -48,6 +49,9 @@ impl Opened {
         let descriptors = uring::raise_descriptor_limit()
             .map_err(|error| system("the limit of open files", &error))?;
         raise_memory_limit();
+        // Pages of 2 MiB, which some systems give unasked: of memory used here and there each would
+        // take all, and not go back for a part. A kernel without them refuses, and may.
+        let _ = set_thp_disable(true);
         let (worker_clients, clients) =
             client_bounds(descriptors, config.listen.len(), config.workers, config.clients_max);
         if worker_clients == 0 {

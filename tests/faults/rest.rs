@@ -70,10 +70,15 @@ impl Rest {
 
 /// Memory of the process, in KiB.
 pub(crate) fn resident(server: &Server) -> u64 {
+    let value = status(server, "VmRSS:").expect("it has some");
+    value.strip_suffix(" kB").expect("the unit").parse().expect("a number")
+}
+
+/// What the kernel says of the process under that name (proc_pid_status(5)).
+pub(crate) fn status(server: &Server, name: &str) -> Option<String> {
     let path = format!("/proc/{}/status", server.pid().as_raw_pid());
     let text = fs::read_to_string(path).expect("it runs");
-    let value = text.lines().find_map(|line| line.strip_prefix("VmRSS:")?.strip_suffix(" kB"));
-    value.expect("it has some").trim().parse().expect("a number")
+    text.lines().find_map(|line| line.strip_prefix(name)).map(|value| value.trim().to_owned())
 }
 
 /// What is still there, or was lost.
